@@ -1,0 +1,68 @@
+"""The recordings that the benchmarks measure on: a folder like LibriSpeech's, SPEAKER/…/*.flac."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile as sf
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from voxveil.roles import Embedder
+
+RATE = 16_000
+CLIP_S = 6.0
+LEAST_S = 3.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The first six seconds of an utterance, and the mean embedding of the speaker's other utterances."""
+
+    speaker: str
+    path: Path
+    speech: Tensor
+    enrolled: Tensor
+
+
+def corpus_argument(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder SPEAKER/…/*.flac, 16 kHz")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="where the table goes")
+    return parser
+
+
+def utterances(corpus: Path) -> dict[str, list[tuple[Path, Tensor]]]:
+    found: dict[str, list[tuple[Path, Tensor]]] = {}
+    for path in sorted(corpus.rglob("*.flac")):
+        sound, rate = sf.read(path, dtype="float32")
+        if rate != RATE:
+            raise SystemExit(f"{path} has {rate} Hz; the benchmarks want 16 kHz")
+        found.setdefault(path.relative_to(corpus).parts[0], []).append((path, torch.as_tensor(sound)))
+    if not found:
+        raise SystemExit(f"no .flac files in {corpus}")
+    return found
+
+
+def clips(corpus: Path, embedder: Embedder) -> list[Clip]:
+    made = []
+    for speaker, spoken in utterances(corpus).items():
+        with torch.no_grad():
+            voices = torch.cat([embedder(speech[None]) for _, speech in spoken])
+        for index, (path, speech) in enumerate(spoken):
+            if len(speech) < LEAST_S * RATE:
+                continue
+            others = torch.cat([voices[:index], voices[index + 1 :]]).mean(0)
+            made.append(Clip(speaker, path, speech[: round(CLIP_S * RATE)], F.normalize(others, dim=0)))
+    return made
+
+
+def batches(chosen: list[Clip], size: int = 8) -> list[list[Clip]]:
+    """Clips of equal length together, at most ``size`` of them."""
+    by_length: dict[int, list[Clip]] = {}
+    for clip in chosen:
+        by_length.setdefault(len(clip.speech), []).append(clip)
+    return [same[i : i + size] for same in by_length.values() for i in range(0, len(same), size)]

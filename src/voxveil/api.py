@@ -1,0 +1,215 @@
+"""The two calls for programs: ``voxveil.protect`` and ``voxveil.measure``, the same as on the command line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from voxveil import catalog, hub, report
+from voxveil.audio.excerpts import read_excerpts, spans
+from voxveil.audio.files import blocks, probe, writing
+from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
+from voxveil.metrics.quality import PESQ_BEST, pesq
+from voxveil.protectors.long_files import LongFile
+from voxveil.protectors.veil import EFFORT_STEPS, SAMPLE_RATE, STRENGTHS
+from voxveil.report import Report
+from voxveil.roles import Embedder, Loss, Progress, Protector, Speech
+from voxveil.verify.verifier import Verifier
+
+StrengthName = Literal["light", "medium", "strong"]
+EffortName = Literal["fast", "normal", "thorough"]
+
+LEAST_SECONDS = 0.5
+_BLOCK_S = 10.0
+
+
+def protect(
+    source: str | Path,
+    destination: str | Path | None = None,
+    *,
+    method: str = "veil",
+    strength: StrengthName = "medium",
+    quality: float | None = None,
+    effort: EffortName = "normal",
+    target: str | Path = "auto",
+    against: Sequence[str] = ("ge2e",),
+    device: str = "cpu",
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Protects the recording ``source``, writes it to ``destination``, and reports how well that worked.
+
+    Without a ``destination`` the file lies beside the source as ``NAME.protected.SUFFIX``. ``strength`` says how far
+    the voice is led away from its speaker, ``effort`` how long to think, ``quality`` the PESQ-wb below which no part of
+    the recording may fall. ``target`` is a recording of another speaker to steer to; ``"auto"`` leads away from the
+    speaker wherever that is easiest. ``against`` names the speaker encoders to lead astray.
+
+    Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
+
+    >>> protect("missing.wav")
+    Traceback (most recent call last):
+    voxveil.errors.BadInputError: missing.wav does not exist.
+    """
+    source = Path(source)
+    out = Path(destination) if destination is not None else protected_name(source)
+    started = time.perf_counter()
+    duration_s = probe(source).seconds
+    protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
+    protect_file(source, out, protector, seed, overwrite, torch.device(device), progress)
+    took = time.perf_counter() - started
+    return measure(source, out, against=against, device=device, seed=seed).took(took, duration_s)
+
+
+def measure(
+    clean: str | Path,
+    protected: str | Path,
+    *,
+    enrol: Sequence[str | Path] = (),
+    against: Sequence[str] = ("ge2e",),
+    device: str = "cpu",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Report:
+    """Compares a protected recording with its original: quality, verifiers, and noise of equal PESQ beside them.
+
+    ``enrol`` are other recordings of the same speaker; without them the clean recording itself enrols the speaker.
+
+    >>> measure("missing.wav", "protected.wav")
+    Traceback (most recent call last):
+    voxveil.errors.BadInputError: missing.wav does not exist.
+    """
+    for path in (clean, protected, *enrol):
+        probe(path)
+    verifiers = [verifier(name, device) for name in against]
+    return report.measure(
+        Path(clean), Path(protected), verifiers, [Path(p) for p in enrol], seed=seed, progress=progress
+    )
+
+
+def protected_name(source: Path) -> Path:
+    """Where a protected recording goes if nobody says otherwise.
+
+    >>> protected_name(Path("talk.flac")).name
+    'talk.protected.flac'
+    """
+    return source.with_name(f"{source.stem}.protected{source.suffix}")
+
+
+@lru_cache(maxsize=16)
+def embedder(name: str, device: str = "cpu") -> Embedder:
+    """A speaker encoder by name, its weights verified; loaded once a process."""
+    _check_device(device)
+    model = catalog.part("embedder", name)().to(device)
+    loaded: Embedder = model
+    return loaded
+
+
+def verifier(name: str, device: str = "cpu") -> Verifier:
+    """The verifier of an encoder: cosine score, threshold at the equal error rate of its card."""
+    threshold = hub.card(name).thresholds["equal_error"].value
+    return Verifier(name, embedder(name, device), catalog.part("scorer", "cosine"), threshold)
+
+
+def make_protector(
+    method: str,
+    strength: StrengthName,
+    quality: float | None,
+    effort: EffortName,
+    target: str,
+    against: tuple[str, ...],
+    device: str,
+) -> Protector:
+    """The protector that these words describe.
+
+    Raises :class:`~voxveil.errors.VoxveilError` for unknown words, and what its parts raise.
+    """
+    if quality is not None and not 1.0 <= quality <= PESQ_BEST:
+        raise VoxveilError(f"A quality floor is a PESQ between 1 and {PESQ_BEST}, not {quality:g}.")
+    for kind, name, known in (("strength", strength, list(STRENGTHS)), ("effort", effort, list(EFFORT_STEPS))):
+        if name not in known:
+            raise VoxveilError(f"There is no {kind} '{name}'; there is: {', '.join(known)}.")
+    recipe = catalog.part("method", method)
+    if quality is not None:
+        _require_pesq()
+    made: Protector = recipe(
+        embedders=tuple(embedder(name, device) for name in against),
+        strength=STRENGTHS[strength],
+        steps=EFFORT_STEPS[effort],
+        target=None if target == "auto" else _target_speech(Path(target)),
+        quality_floor=quality,
+        quality=_batch_pesq if quality is not None else None,
+    )
+    return made
+
+
+def protect_file(
+    source: Path,
+    destination: Path,
+    protector: Protector,
+    seed: int = 0,
+    overwrite: bool = False,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Carries ``protector`` over the recording ``source`` and writes ``destination`` in the same format."""
+    recording = probe(source)
+    if recording.seconds < LEAST_SECONDS:
+        raise BadInputError(
+            f"{source} lasts {1000 * recording.seconds:.1f} ms: a voice needs at least {LEAST_SECONDS} s."
+        )
+
+    def nobody_speaks() -> None:
+        raise BadInputError(f"{source} is silent: nobody speaks in it.")
+
+    carried = LongFile(
+        protector,
+        recording.sample_rate,
+        recording.channels,
+        recording.frames,
+        seed,
+        device or torch.device("cpu"),
+        on_silence=nobody_speaks,
+    )
+    sound = blocks(recording, round(_BLOCK_S * recording.sample_rate))
+    with writing(destination, like=recording, overwrite=overwrite) as writer:
+        for block in carried(sound, progress):
+            writer.write(block)
+
+
+def _check_device(device: str) -> None:
+    try:
+        usable = torch.device(device).type != "cuda" or torch.cuda.is_available()
+    except RuntimeError as error:
+        raise VoxveilError(f"There is no device '{device}'; use cpu or cuda.") from error
+    if not usable:
+        raise VoxveilError("There is no CUDA device on this machine; use --device cpu.")
+
+
+def _target_speech(path: Path) -> Speech:
+    recording = probe(path)
+    first = read_excerpts(recording, spans(recording.frames, recording.sample_rate))[0]
+    return torch.as_tensor(first, dtype=torch.float32)[None]
+
+
+def _require_pesq() -> None:
+    try:
+        import pesq as _  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError.naming("eval", "A quality floor") from error
+
+
+def _batch_pesq(clean: Speech, protected: Speech) -> Loss:
+    def judge(one: torch.Tensor, other: torch.Tensor) -> float:
+        try:
+            return pesq(one.double().cpu().numpy(), other.double().cpu().numpy(), SAMPLE_RATE)
+        except BadInputError:
+            # Where PESQ finds no utterance there is none to spoil.
+            return PESQ_BEST
+
+    return torch.tensor([judge(c, p) for c, p in zip(clean, protected, strict=True)])

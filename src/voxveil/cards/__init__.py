@@ -1,0 +1,1 @@
+"""One machine-readable card a model (``<name>.toml``), and what reads it."""

@@ -1,0 +1,178 @@
+"""Model cards: what a model is, where its weights come from, how they are known again, its limits.
+
+A card is the file ``<name>.toml`` beside this module. A new model is a new card; no code names it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from importlib.resources import files
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from voxveil.errors import ModelUnavailableError
+from voxveil.fetch import check_source
+
+_SUFFIX = {"torch": ".pt", "safetensors": ".safetensors"}
+_SPOKEN = {str: "text", int: "a whole number", float: "a number", tuple: "a list", Mapping: "a table"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One file of weights, known by its ``sha256``.
+
+    Attributes:
+        sha256: 64 lower-case hexadecimal digits.
+        bytes: The file's exact size.
+        format: ``torch`` (a checkpoint that ``weights_only`` accepts) or ``safetensors``.
+        sources: Tried in this order; the forms are those of :mod:`voxveil.fetch`.
+        state_key: The entry of a torch checkpoint that holds the state dict; None: it is the whole file.
+    """
+
+    sha256: str
+    bytes: int
+    format: Literal["torch", "safetensors"]
+    sources: tuple[str, ...]
+    state_key: str | None = None
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """The network's known answer to a fixed probe, each number within ``tolerance`` (absolute)."""
+
+    expected: tuple[float, ...]
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number and the ``corpus`` on which it was found; ``reported`` is the paper's own number for it."""
+
+    value: float
+    corpus: str
+    reported: float | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything that Voxveil knows of a model without opening its weights.
+
+    The keys of ``thresholds`` and ``measured`` name what the number is and its unit, such as ``eer_percent``.
+
+    >>> card("ge2e").filename
+    'ge2e.pt'
+    """
+
+    name: str
+    kind: str
+    title: str
+    paper: str
+    citation: str
+    licence: str
+    weights: Weights
+    limits: tuple[str, ...]
+    extra: str | None = None
+    self_test: SelfTest | None = None
+    thresholds: Mapping[str, Figure] = field(default_factory=dict)
+    measured: Mapping[str, Figure] = field(default_factory=dict)
+
+    @property
+    def filename(self) -> str:
+        """What the weights' file is called in the cache and in a folder named by VOXVEIL_MODELS."""
+        return self.name + _SUFFIX[self.weights.format]
+
+
+def names() -> list[str]:
+    """The names of all models that have a card, sorted.
+
+    >>> "ge2e" in names()
+    True
+    """
+    suffix = ".toml"
+    found = (entry.name for entry in files("voxveil.cards").iterdir())
+    return sorted(name.removesuffix(suffix) for name in found if name.endswith(suffix))
+
+
+def card(name: str) -> Card:
+    """The card of the model ``name``.
+
+    Raises:
+        ModelUnavailableError: No model has this name.
+        ValueError: Its card is malformed.
+
+    >>> card("ge2e").kind
+    'speaker encoder'
+    """
+    known = names()
+    if name not in known:
+        raise ModelUnavailableError(f"There is no model '{name}'; choose one of: {', '.join(known)}.")
+    return parse_card((files("voxveil.cards") / f"{name}.toml").read_text(encoding="utf-8"), name)
+
+
+def parse_card(text: str, name: str) -> Card:
+    """The card written in the TOML ``text``, which has to be the card of ``name``.
+
+    Raises ``ValueError``, naming the card and the field, for whatever is missing, unknown or of a wrong type.
+
+    >>> parse_card("name = 3", "mine")
+    Traceback (most recent call last):
+    ValueError: card 'mine': missing kind, title, paper, citation, licence, weights, limits
+    """
+    where = f"card '{name}'"
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{where}: {error}") from error
+    parsed: Card = _record(Card, table, where)
+    if parsed.name != name:
+        raise ValueError(f"{where}: name is '{parsed.name}', but the file is called '{name}.toml'")
+    if not re.fullmatch("[0-9a-f]{64}", parsed.weights.sha256):
+        raise ValueError(f"{where}, weights.sha256: not 64 lower-case hexadecimal digits")
+    if parsed.weights.bytes <= 0:
+        raise ValueError(f"{where}, weights.bytes: not a positive size")
+    if not parsed.weights.sources:
+        raise ValueError(f"{where}, weights.sources: empty")
+    for source in parsed.weights.sources:
+        try:
+            check_source(source)
+        except ValueError as error:
+            raise ValueError(f"{where}, weights.sources: {error}") from error
+    if parsed.self_test is not None and not (parsed.self_test.expected and parsed.self_test.tolerance > 0.0):
+        raise ValueError(f"{where}, self_test: needs expected numbers and a positive tolerance")
+    return parsed
+
+
+# The dataclasses above are the format: the two functions below read it out of their type hints.
+
+
+def _record(kind: type[Any], table: object, where: str) -> Any:
+    if not isinstance(table, dict):
+        raise ValueError(f"{where}: not a table")
+    hints = get_type_hints(kind)
+    if unknown := [key for key in table if key not in hints]:
+        raise ValueError(f"{where}: unknown {', '.join(unknown)}")
+    required = (f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+    if missing := [key for key in required if key not in table]:
+        raise ValueError(f"{where}: missing {', '.join(missing)}")
+    return kind(**{key: _typed(value, hints[key], f"{where}, {key}") for key, value in table.items()})
+
+
+def _typed(value: object, hint: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _record(hint, value, where)
+    if origin is UnionType:  # "X | None": TOML has no None, so a field that is there is an X
+        return _typed(value, arguments[0], where)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _typed(entry, arguments[1], f"{where}.{key}") for key, entry in value.items()}
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(entry, arguments[0], where) for entry in value)
+    kind = type(value)  # not isinstance: true is no number
+    fits = value in arguments if origin is Literal else kind is hint or (kind is int and hint is float)
+    if not fits:
+        known = " or ".join(map(str, arguments)) if origin is Literal else _SPOKEN[origin or hint]
+        raise ValueError(f"{where}: {value!r} is not {known}")
+    return float(value) if hint is float else value  # type: ignore[arg-type]

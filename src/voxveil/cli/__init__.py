@@ -1,0 +1,1 @@
+"""The command line: words in, files and plain sentences out."""

@@ -1,0 +1,37 @@
+"""``voxveil measure``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    clean: Annotated[Path, typer.Argument(help="The original recording.")],
+    protected: Annotated[Path, typer.Argument(help="Its protected version.")],
+    enrol: Annotated[
+        list[Path] | None, typer.Option(help="Other recordings of the speaker (repeat the option for several).")
+    ] = None,
+    against: Annotated[str, typer.Option(metavar="NAME,...", help="Verifiers to judge with.")] = "ge2e",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Seed of the noise control.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure a protected recording beside white noise of equal quality.
+
+    Without --enrol the speaker is enrolled from the clean recording itself; other recordings of the speaker are a
+    fairer judge.
+    """
+    from voxveil import api
+    from voxveil.cli.progress import bar
+    from voxveil.cli.report import lines
+
+    names = [name.strip() for name in against.split(",")]
+    with bar("measuring") as progress:
+        measured = api.measure(
+            clean, protected, enrol=enrol or (), against=names, device=device, seed=seed, progress=progress
+        )
+    print(json.dumps(measured.as_json(), indent=2) if as_json else "\n".join(lines(measured)))

@@ -1,0 +1,70 @@
+"""``voxveil models``: what there is, what it is worth, and fetching it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List, show and fetch models.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Every model: what it is, its licence, and whether its weights are on this machine."""
+    from voxveil import hub
+
+    rows = []
+    for name in hub.names():
+        card = hub.card(name)
+        shipped = any(source.startswith("package:") for source in card.weights.sources)
+        rows.append(
+            {
+                "name": name,
+                "kind": card.kind,
+                "source": card.weights.sources[0],
+                "licence": card.licence,
+                "shipped": shipped,
+                "available": hub.local_path(card) is not None,
+                "extra": card.extra,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        where = "shipped" if row["shipped"] else "here" if row["available"] else "to be pulled"
+        print(f"{row['name']:<12}{row['kind']:<18}{row['licence']:<14}{where:<14}{row['source']}")
+
+
+@app.command("show")
+def show_model(name: str, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """The card of a model: paper, licence, sha256, thresholds, measured numbers and limits."""
+    from voxveil import hub
+
+    card = hub.card(name)
+    if as_json:
+        print(json.dumps(asdict(card), indent=2))
+        return
+    print(f"{card.name}: {card.title}\n{card.paper}\nlicence   {card.licence}")
+    print(f"weights   {card.weights.bytes:,} bytes, sha256 {card.weights.sha256}")
+    for source in card.weights.sources:
+        print(f"source    {source}")
+    for title, figures in (("threshold", card.thresholds), ("measured", card.measured)):
+        for key, figure in figures.items():
+            print(f"{title:<10}{key} {figure.value:g} ({figure.corpus})")
+    for limit in card.limits:
+        print(f"limit     {limit}")
+
+
+@app.command("pull")
+def pull_model(name: str) -> None:
+    """Fetch a model's weights into the cache and verify them."""
+    from voxveil import hub
+    from voxveil.cli.progress import bar
+
+    with bar(f"pulling {name}") as progress:
+        path = hub.fetch(name, on_progress=progress)
+    print(path)

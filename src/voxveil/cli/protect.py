@@ -1,0 +1,98 @@
+"""``voxveil protect``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxveil.cli import choices
+from voxveil.cli.jobs import Job, jobs
+from voxveil.errors import BadInputError, BadOutputError, VoxveilError
+
+
+def command(
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="Recordings, videos or folders of them.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="File (one input) or folder; default: beside the input.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="The protection.")] = "veil",
+    strength: Annotated[
+        choices.Strength, typer.Option(help="How far the voice is led away from its speaker.")
+    ] = choices.Strength.medium,
+    quality: Annotated[
+        float | None, typer.Option(metavar="PESQ", help="PESQ-wb below which no part may fall, 1 to 4.64.")
+    ] = None,
+    effort: Annotated[choices.Effort, typer.Option(help="How long to think.")] = choices.Effort.normal,
+    target: Annotated[str, typer.Option(help="auto, or a recording of another speaker to steer to.")] = "auto",
+    against: Annotated[str, typer.Option(metavar="NAME,...", help="Speaker encoders to lead astray.")] = "ge2e",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Leave out files whose result exists.")] = False,
+) -> None:
+    """Protect recordings: the same sound and format, but not the same voice to a machine.
+
+    Prints what was measured: quality, and whether speaker verification still recognises the voice, beside white noise
+    of equal quality. One bad file does not stop the others.
+    """
+    from voxveil import api
+    from voxveil.cli.progress import bar
+    from voxveil.cli.report import lines
+
+    if report is not None and report.suffix.lower() != ".json":
+        raise BadOutputError(f"{report} should be named .json: a report never overwrites a recording.")
+    reports, worst = [], 0
+    todo = [job for job in jobs(inputs, out) if not (resume and job.destination.exists())]
+    for job in todo:
+        try:
+            _make_folder(job)
+            with bar(job.source.name) as progress:
+                made = api.protect(
+                    job.source,
+                    job.destination,
+                    method=method,
+                    strength=strength.value,
+                    quality=quality,
+                    effort=effort.value,
+                    target=target,
+                    against=[name.strip() for name in against.split(",")],
+                    device=device,
+                    seed=seed,
+                    overwrite=overwrite,
+                    progress=progress,
+                )
+        except VoxveilError as error:
+            print(f"voxveil: {error}", file=sys.stderr)
+            worst = max(worst, error.exit_code)
+            continue
+        print("\n".join(lines(made)))
+        reports.append(made.as_json())
+    if resume and not todo:
+        print("Nothing to do: every result exists.")
+    if report is not None:
+        _write_json(report, reports[0] if len(reports) == 1 else reports)
+    raise typer.Exit(worst)
+
+
+def _make_folder(job: Job) -> None:
+    if not job.source.exists():
+        raise BadInputError(f"{job.source} does not exist.")
+    try:
+        job.destination.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadOutputError(f"{job.destination.parent} cannot be made: {error.strerror}.") from error
+
+
+def _write_json(path: Path, content: object) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BadOutputError(f"{path} cannot be written: {error.strerror}.") from error

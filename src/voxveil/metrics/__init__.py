@@ -1,0 +1,1 @@
+"""Measures of quality, intelligibility and identity; networks are passed in, never imported."""

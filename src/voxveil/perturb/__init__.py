@@ -1,0 +1,1 @@
+"""Adversarial perturbation: objective × carrier (with its budget) × solver × gradient, over expected transforms."""

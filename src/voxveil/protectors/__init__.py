@@ -1,0 +1,1 @@
+"""Protections: short recipes over ``perturb``, and how they are carried to whole recordings."""

@@ -1,0 +1,175 @@
+"""``veil``, the default protection: an equaliser and a time–frequency mask that lead a voice away from its speaker.
+
+For speaker encoders E_k, speech x, carrier c and parameters p:
+
+    minimise  Σ_k w · max(cos(E_k(c(p, x)), E_k(x)) − likeness, 0)          the voice is not recognised …
+              + q · loudness disturbance + i · envelope distortion           … and everybody still hears the same
+
+over random framings of the speech, by Adam with a change of variables. The carrier is a static 24-band equaliser times
+a mask over time and frequency, both within a range in dB, at the loudness of the original. Once a clip's likeness is
+reached, all further steps go into quality. With a target y, cos(E(x′), E(y)) is pulled up at the same time.
+
+Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
+attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
+(``docs/results/frontier.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from voxveil.audio.levels import rms
+from voxveil.audio.spectrum import Stft
+from voxveil.perturb.budgets import GainRange
+from voxveil.perturb.carriers import GainMask
+from voxveil.perturb.expectation import Expectation
+from voxveil.perturb.objectives import EmbeddingDistance, Enough, Weighted
+from voxveil.perturb.perceptual import Listener
+from voxveil.perturb.quality_floor import largest_share
+from voxveil.perturb.solvers import adam
+from voxveil.roles import Carrier, Embedder, Loss, Objective, Parameters, Progress, Speech
+from voxveil.transforms.crop import RandomStart
+
+SAMPLE_RATE = 16_000
+IDENTITY_WEIGHT = 8.0
+ENVELOPE_WEIGHT = 9.0
+RANDOM_START_S = 0.8
+STEP_SIZE = 0.25
+GRID = Stft(n_fft=512, hop_samples=192)
+
+Channels = Float[Tensor, "batch channel time"]
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far the voice is led away, and what that may cost.
+
+    ``likeness`` is the cosine to the speaker at which it is enough; the ranges bound the carriers.
+
+    >>> STRENGTHS["medium"].likeness < STRENGTHS["light"].likeness
+    True
+    """
+
+    likeness: float
+    filter_range_db: float
+    mask_range_db: float
+    quality_weight: float
+
+
+STRENGTHS = {
+    "light": Strength(likeness=0.50, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
+    "medium": Strength(likeness=0.30, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
+    "strong": Strength(likeness=0.20, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
+}
+
+EFFORT_STEPS = {"fast": 20, "normal": 40, "thorough": 120}
+
+
+@dataclass(frozen=True)
+class Veil:
+    """The protector.
+
+    ``embedders`` are the speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is another speaker's
+    speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] → [batch] and
+    ``quality_floor`` is what it must not fall below: where it would, the change is scaled down until it holds.
+
+    >>> class Tilt:
+    ...     sample_rate, differentiable = 16_000, True
+    ...     def __call__(self, speech):
+    ...         bands = torch.fft.rfft(speech, 64).abs()
+    ...         return bands / bands.norm(dim=-1, keepdim=True)
+    ...     def coarse(self):
+    ...         return self
+    >>> speech = torch.randn(1, 1, 16_000, generator=torch.Generator().manual_seed(0)) * 0.1
+    >>> Veil((Tilt(),), steps=2)(speech, seed=0).shape
+    torch.Size([1, 1, 16000])
+    """
+
+    embedders: tuple[Embedder, ...]
+    strength: Strength = STRENGTHS["medium"]
+    steps: int = EFFORT_STEPS["normal"]
+    target: Speech | None = None
+    quality_floor: float | None = None
+    quality: Callable[[Speech, Speech], Loss] | None = None
+
+    sample_rate = SAMPLE_RATE
+
+    def __post_init__(self) -> None:
+        wrong = [e for e in self.embedders if e.sample_rate != SAMPLE_RATE or not e.differentiable]
+        if wrong or not self.embedders:
+            raise ValueError("veil needs at least one differentiable embedder, all at 16 kHz")
+        if self.quality_floor is not None and self.quality is None:
+            raise ValueError("a quality floor needs a quality measure")
+
+    def __call__(self, speech: Channels, seed: int, progress: Progress | None = None) -> Channels:
+        """The protected speech: found on the mono mix of each clip, applied to all of its channels."""
+        clean = mono_mix(speech)
+        carrier = self.carrier()
+        generator = torch.Generator().manual_seed(seed)
+        objective = self.objective(clean, generator)
+        amounts = adam(self.steps, STEP_SIZE)(objective, carrier, clean, generator, progress=progress)
+        with torch.no_grad():
+            amounts = self._within_floor(carrier, amounts, clean)
+            every = tuple(a.repeat_interleave(speech.shape[1], 0) for a in amounts)
+            return carrier(every, speech.flatten(0, 1)).view_as(speech)
+
+    def carrier(self) -> Carrier:
+        """How the speech is changed, within the ranges of the strength."""
+        ranges = (GainRange(self.strength.filter_range_db), GainRange(self.strength.mask_range_db))
+        return GainMask(*ranges, SAMPLE_RATE, frames_per_gain=3, stft=GRID)
+
+    def objective(self, clean: Speech, generator: torch.Generator) -> Objective:
+        """What is minimised for this batch of clean speech."""
+        with torch.no_grad():
+            attacks = [self._attack(embedder, clean) for embedder in self.embedders]
+        victims = Weighted(tuple((IDENTITY_WEIGHT / len(attacks), attack) for attack in attacks))
+        framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
+        return Weighted(
+            (
+                (1.0, Expectation(victims, [framings])),
+                (1.0, Listener(clean, SAMPLE_RATE, self.strength.quality_weight, ENVELOPE_WEIGHT)),
+            )
+        )
+
+    def _attack(self, embedder: Embedder, clean: Speech) -> Objective:
+        source = embedder(clean)
+        away = Enough(EmbeddingDistance(embedder.coarse(), source), floor=self.strength.likeness - 1.0)
+        if self.target is None:
+            return away
+        target = embedder(self.target.to(clean)).expand_as(source)
+        towards = EmbeddingDistance(embedder.coarse(), source, target, weight_lambda=0.0)
+        return Weighted(((1.0, away), (0.5, towards)))
+
+    def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech) -> Parameters:
+        if self.quality_floor is None or self.quality is None:
+            return amounts
+        judge = self.quality
+
+        def scaled(share: Tensor) -> Parameters:
+            return tuple(a * share.to(a).view(-1, *([1] * (a.dim() - 1))) for a in amounts)
+
+        share = largest_share(
+            lambda s: carrier(scaled(s), clean),
+            lambda speech: judge(clean, speech),
+            self.quality_floor,
+            clips=clean.shape[0],
+        )
+        return scaled(share)
+
+
+def mono_mix(speech: Channels) -> Speech:
+    """The mean of the channels, or the loudest channel of clips whose channels cancel (one of them inverted).
+
+    >>> mono_mix(torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]])).tolist()
+    [[1.0, -1.0]]
+    """
+    mix = speech.mean(1)
+    levels = rms(speech)[..., 0]
+    loudest = speech[torch.arange(speech.shape[0], device=speech.device), levels.argmax(1)]
+    cancelled = rms(mix) < 0.1 * levels.amax(1, keepdim=True)
+    return torch.where(cancelled, loudest, mix)

@@ -1,0 +1,1 @@
+"""Speaker verification: embedder × scorer × calibrated threshold."""

@@ -1,0 +1,27 @@
+"""Makes the clips beside it with flite (CMU; its voices are free software), 16 kHz FLAC.
+
+Two sentences by each of four voices; run it again with ``python tests/data/make_speech.py`` where flite is installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import soundfile as sf
+
+HERE = Path(__file__).parent
+SENTENCES = (
+    "The north wind and the sun were disputing which was the stronger, when a traveller came along.",
+    "Please call Stella, and ask her to bring these things with her from the store on Wednesday.",
+)
+
+for voice in ("slt", "rms", "awb", "kal16"):
+    for number, sentence in enumerate(SENTENCES, 1):
+        with tempfile.TemporaryDirectory() as folder:
+            wav = Path(folder, "spoken.wav")
+            subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", wav], check=True)
+            sound, rate = sf.read(wav)
+        assert rate == 16_000, rate
+        sf.write(HERE / f"{voice}-{number}.flac", sound, rate, subtype="PCM_16")
