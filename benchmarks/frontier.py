@@ -1,7 +1,7 @@
 """Score against PESQ for every carrier and budget, beside white noise: the frontier.
 
-Three clips of 6 s a speaker. ``veil`` rows mind the listener (the shipped objective) and differ in the likeness at which
-it is enough, the last of them are the strong setting under a quality floor; all others minimise the cosine to the
+Three clips of 6 s a speaker. ``veil`` rows mind the listener (the shipped objective) and differ in the likeness at
+which it is enough, the last of them are the strong setting under a quality floor; all others minimise the cosine to the
 speaker alone within their budget. Writes docs/results/frontier.{md,json,png}.
 """
 

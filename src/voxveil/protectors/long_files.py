@@ -181,7 +181,7 @@ class _Batches:
         self.heard = False
 
     def run(self, ready: list[tuple[int, Samples]], added: OverlapAdd, last: bool = False) -> int | None:
-        """Protects full batches (all that wait, if ``last``); returns the sample up to which the difference is final."""
+        """Protects full batches (all that wait, if ``last``); returns the sample up to which they are final."""
         self.waiting += ready
         final = None
         while len(self.waiting) >= WINDOWS_AT_ONCE or (last and self.waiting):
