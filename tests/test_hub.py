@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -524,6 +524,20 @@ def test_file_of_another_network_changes_nothing(
     assert complaint in sentence and "Sequential" in sentence
     assert all(torch.equal(tensor, before[name]) for name, tensor in mine.state_dict().items())
     assert mine.training
+
+
+def test_file_with_other_names_is_renamed_first(tmp_path: Path) -> None:
+    published, mine = network(0), network(1)
+    state = {f"module.{name}": tensor for name, tensor in published.state_dict().items()}
+    card = stored(tmp_path, checkpoint(state | {"loss.weight": torch.zeros(1)}))
+    assert "unexpected" in refusal(lambda: hub.load_into(mine, card))
+
+    def bare(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name.removeprefix("module."): tensor for name, tensor in state.items() if name != "loss.weight"}
+
+    hub.load_into(mine, card, rename=bare)
+    probe = torch.rand(5, 3)
+    assert torch.equal(mine(probe), published.eval()(probe))
 
 
 class Forgetful(nn.Linear):

@@ -111,9 +111,11 @@ def embedder(name: str, device: str = "cpu") -> Embedder:
 
 
 def verifier(name: str, device: str = "cpu") -> Verifier:
-    """The verifier of an encoder: cosine score, threshold at the equal error rate of its card."""
-    threshold = hub.card(name).thresholds["equal_error"].value
-    return Verifier(name, embedder(name, device), catalog.part("scorer", "cosine"), threshold)
+    """The verifier of an encoder: cosine score, threshold at the equal error rate of its card, else as published."""
+    encoder = embedder(name, device)
+    known = hub.card(name).thresholds
+    threshold = next(known[kind].value for kind in ("equal_error", "published") if kind in known)
+    return Verifier(name, encoder, catalog.part("scorer", "cosine"), threshold)
 
 
 def make_protector(

@@ -11,7 +11,10 @@ from typing import Any
 from voxveil.errors import VoxveilError
 
 PARTS: dict[str, dict[str, str]] = {
-    "embedder": {"ge2e": "voxveil.models.speaker.ge2e:load"},
+    "embedder": {
+        "ecapa-voxceleb": "voxveil.models.speaker.ecapa:load",
+        "ge2e": "voxveil.models.speaker.ge2e:load",
+    },
     "method": {"veil": "voxveil.protectors.veil:Veil"},
     "scorer": {"cosine": "voxveil.verify.scorers:cosine"},
 }

@@ -105,7 +105,12 @@ def load_state(model: str | Card) -> dict[str, Tensor]:
     return dict(state)
 
 
-def load_into(module: nn.Module, model: str | Card, self_test: Callable[[nn.Module], Tensor] | None = None) -> None:
+def load_into(
+    module: nn.Module,
+    model: str | Card,
+    self_test: Callable[[nn.Module], Tensor] | None = None,
+    rename: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None,
+) -> None:
     """Fill ``module`` with the weights of ``model``, prove it, and leave it in eval mode without gradients.
 
     Names and shapes are compared before the first tensor is copied: a file that does not fit changes nothing.
@@ -116,12 +121,15 @@ def load_into(module: nn.Module, model: str | Card, self_test: Callable[[nn.Modu
         model: A name or a card.
         self_test: The network's answer (1-D) to a fixed probe, compared with the card's ``[self_test]``; not
             called when the card has none.
+        rename: The network's tensors by its own names, from those of a file that names or holds them otherwise.
 
     Raises:
         ModelUnavailableError: The weights cannot be had, do not fit, or fail the proof.
     """
     wanted = _as_card(model)
     state = load_state(wanted)
+    if rename is not None:
+        state = rename(state)
     _check_fit(module, state, wanted)
     module.load_state_dict(state, strict=True)
     module.eval().requires_grad_(False)

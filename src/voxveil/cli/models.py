@@ -34,9 +34,10 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     if as_json:
         print(json.dumps(rows, indent=2))
         return
+    width = max(map(len, hub.names())) + 2
     for row in rows:
         where = "shipped" if row["shipped"] else "here" if row["available"] else "to be pulled"
-        print(f"{row['name']:<12}{row['kind']:<18}{row['licence']:<14}{where:<14}{row['source']}")
+        print(f"{row['name']:<{width}}{row['kind']:<18}{row['licence']:<14}{where:<14}{row['source']}")
 
 
 @app.command("show")

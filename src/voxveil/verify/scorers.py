@@ -16,3 +16,13 @@ def cosine(enrolled: Float[Tensor, "batch dim"], probe: Float[Tensor, "batch dim
     [0.0]
     """
     return torch.cosine_similarity(enrolled, probe, dim=-1)
+
+
+def euclidean(enrolled: Float[Tensor, "batch dim"], probe: Float[Tensor, "batch dim"]) -> Loss:
+    """Minus the distance of the two as unit vectors, −2 … 0; the score of voxceleb_trainer.
+
+    >>> euclidean(torch.tensor([[1.0, 0.0]]), torch.tensor([[-2.0, 0.0]])).tolist()
+    [-2.0]
+    """
+    apart = torch.nn.functional.normalize(enrolled, dim=-1) - torch.nn.functional.normalize(probe, dim=-1)
+    return -torch.linalg.vector_norm(apart, dim=-1)

@@ -1,0 +1,1 @@
+"""Training: how the parameters of models and scorers are found from recordings."""
