@@ -61,9 +61,11 @@ def protect(
     started = time.perf_counter()
     duration_s = probe(source).seconds
     protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
-    protect_file(source, out, protector, seed, overwrite, torch.device(device), progress)
+    first, second = _shares(progress, 0.7)
+    protect_file(source, out, protector, seed, overwrite, torch.device(device), first)
     took = time.perf_counter() - started
-    return measure(source, out, against=against, device=device, seed=seed).took(took, duration_s)
+    measured = measure(source, out, against=against, device=device, seed=seed, progress=second)
+    return measured.took(took, duration_s)
 
 
 def measure(
@@ -88,7 +90,13 @@ def measure(
         probe(path)
     verifiers = [verifier(name, device) for name in against]
     return report.measure(
-        Path(clean), Path(protected), verifiers, [Path(p) for p in enrol], seed=seed, progress=progress
+        Path(clean),
+        Path(protected),
+        verifiers,
+        [Path(p) for p in enrol],
+        seed=seed,
+        device=torch.device(device),
+        progress=progress,
     )
 
 
@@ -180,6 +188,13 @@ def protect_file(
     with writing(destination, like=recording, overwrite=overwrite) as writer:
         for block in carried(sound, progress):
             writer.write(block)
+
+
+def _shares(progress: Progress | None, first: float) -> tuple[Progress | None, Progress | None]:
+    """One bar for two tasks, the first of which takes the share ``first`` of it."""
+    if progress is None:
+        return None, None
+    return lambda done: progress(first * done), lambda done: progress(first + (1.0 - first) * done)
 
 
 def _check_device(device: str) -> None:

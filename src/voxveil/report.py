@@ -83,6 +83,7 @@ def measure(
     verifiers: Sequence[Verifier],
     enrol: Sequence[Path] = (),
     seed: int = 0,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Compares ``protected`` with ``clean``, beside noise of equal PESQ.
@@ -104,7 +105,7 @@ def measure(
     step()
     noisy, noise_snr_db = _noise_control(pairs, cost.pesq_wb, seed)
     step()
-    results = {v.name: _judge(v, enrolled, pairs, noisy) for v in verifiers}
+    results = {v.name: _judge(v, enrolled, pairs, noisy, device) for v in verifiers}
     step()
     return Report(
         clean=str(clean),
@@ -177,11 +178,15 @@ def _judge(
     enrolled: Sequence[Sound],
     pairs: Sequence[tuple[Sound, Sound]],
     noisy: Sequence[Sound] | None,
+    device: torch.device | None,
 ) -> VerifierResult:
-    voice = verifier.enrol([_tensor(clip) for clip in enrolled])
+    def voiceprint(clips: Sequence[Sound]) -> torch.Tensor:
+        return verifier.enrol([torch.as_tensor(c, dtype=torch.float32, device=device)[None] for c in clips])
+
+    voice = voiceprint(enrolled)
 
     def score(clips: Sequence[Sound]) -> float:
-        return float(verifier.scorer(voice, verifier.enrol([_tensor(clip) for clip in clips])))
+        return float(verifier.scorer(voice, voiceprint(clips)))
 
     protected = score([p for _, p in pairs])
     return VerifierResult(
@@ -191,10 +196,6 @@ def _judge(
         threshold=verifier.threshold,
         accepted=protected >= verifier.threshold,
     )
-
-
-def _tensor(clip: Sound) -> torch.Tensor:
-    return torch.as_tensor(clip, dtype=torch.float32)[None]
 
 
 def _steps(progress: Progress | None, count: int) -> Callable[[], None]:
