@@ -49,6 +49,7 @@ def one(clip: Clip, strength: str, folder: Path) -> dict[str, float | str]:
         "stoi": quality.stoi(clean, protected, RATE),
         "snr_db": quality.snr_db(clean, protected),
         "noise_snr_db": noise_snr_db,
+        "loudness_change_lu": quality.loudness_lufs(protected, RATE) - quality.loudness_lufs(clean, RATE),
         "real_time_factor": seconds / (len(clean) / RATE),
     }
 
@@ -93,8 +94,8 @@ def table(results: dict[str, dict], threshold: float) -> str:
         f"≥ {threshold}). Two CPU cores; 16-bit FLAC written and read back; `--effort normal`, seed 0.",
         "",
         "| strength | clips | accepted | mean score | worst score | clean score | noise of equal PESQ (accepted) "
-        "| PESQ-wb mean (least) | STOI | SNR dB | real-time factor |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| PESQ-wb mean (least) | STOI | SNR dB | loudness LU | real-time factor |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for strength, result in results.items():
         s = result["summary"]
@@ -102,7 +103,7 @@ def table(results: dict[str, dict], threshold: float) -> str:
             f"| {strength} | {s['clips']} | {s['accepted']} | {s['protected_score']:.3f} | {s['worst_score']:.3f} "
             f"| {s['clean_score']:.3f} | {s['noise_score']:.3f} ({s['noise_accepted']}) "
             f"| {s['pesq_wb']:.2f} ({s['least_pesq_wb']:.2f}) | {s['stoi']:.3f} | {s['snr_db']:.1f} "
-            f"| {s['real_time_factor']:.2f} |"
+            f"| {s['loudness_change_lu']:+.2f} | {s['real_time_factor']:.2f} |"
         )
     command = "python benchmarks/default_protection.py --corpus LIBRISPEECH/test-other"
     return "\n".join([*lines, "", f"Again: `{command}`", ""])
