@@ -99,7 +99,7 @@ def measure(
 
     Raises :class:`~voxveil.errors.BadInputError` if a file cannot be used or the two do not belong together.
     """
-    step = _steps(progress, 5)
+    step = _steps(progress, 4)
     original, changed = probe(clean), probe(protected)
     _check_pair(original, changed)
     wanted = spans(min(original.frames, changed.frames), original.sample_rate)

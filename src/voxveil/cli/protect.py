@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import typer
 
 from voxveil.cli import choices
+from voxveil.cli.complaint import complain
 from voxveil.cli.jobs import Job, jobs
 from voxveil.errors import BadOutputError, VoxveilError
 
@@ -69,7 +69,7 @@ def command(
                     progress=progress,
                 )
         except VoxveilError as error:
-            print(f"voxveil: {error}", file=sys.stderr)
+            complain(error)
             worst = max(worst, error.exit_code)
             continue
         print("\n".join(lines(made)))

@@ -136,5 +136,6 @@ def _ratio_db(signal: Sound, noise: Sound) -> float:
 
 
 def _power_frames(sound: Sound, n_fft: int) -> NDArray[np.float64]:
-    frames = np.lib.stride_tricks.sliding_window_view(sound, n_fft)[:: n_fft // 2]
+    whole = np.pad(sound, (0, max(0, n_fft - len(sound))))
+    frames = np.lib.stride_tricks.sliding_window_view(whole, n_fft)[:: n_fft // 2]
     return np.asarray(np.abs(np.fft.rfft(frames * np.hanning(n_fft), axis=1)) ** 2)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from voxveil.audio.levels import rms
@@ -180,7 +180,7 @@ class Veil:
         return self.quality(clean, protected) >= self.quality_floor
 
 
-def _like(value: Float[Tensor, " batch"], amounts: Tensor) -> Tensor:
+def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:
     return value.to(amounts.device).view(-1, *([1] * (amounts.dim() - 1)))
 
 
