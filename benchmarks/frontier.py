@@ -171,7 +171,7 @@ def picture(rows: list[dict], threshold: float) -> mpl.figure.Figure:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(9, 6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(11, 6), layout="constrained")
     markers = "osD^v<>Pp*Xh"
     for index, family in enumerate(dict.fromkeys(r["family"] for r in rows)):
         points = sorted((r["pesq_wb"], r["score"]) for r in rows if r["family"] == family)
@@ -181,7 +181,7 @@ def picture(rows: list[dict], threshold: float) -> mpl.figure.Figure:
     axes.axhline(threshold, color="gray", linestyle="--", linewidth=1)
     axes.text(1.02, threshold + 0.006, "accepted above this line", color="gray")
     axes.set(xlabel="PESQ-wb (4.64: unchanged)", ylabel="GE2E cosine to the enrolled speaker", xlim=(1.0, 4.7))
-    axes.legend(fontsize=8, loc="lower left")
+    figure.legend(fontsize=8, loc="outside right upper")
     axes.set_title("Further down and to the right is better")
     return figure
 

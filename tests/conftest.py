@@ -11,6 +11,9 @@ from hypothesis import register_random, settings
 from scipy.signal import lfilter
 from torch import Tensor
 
+from voxveil.errors import ModelUnavailableError
+from voxveil.roles import Embedder
+
 RATE = 16_000
 FORMANTS_HZ = ((700.0, 1200.0, 2600.0), (350.0, 2100.0, 2900.0), (500.0, 900.0, 2400.0))
 
@@ -90,3 +93,14 @@ def tone(frequency_hz: float, seconds: float = 1.0, rate: int = RATE, amplitude:
     """A sine, [1, time], float64."""
     time_s = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
     return amplitude * torch.sin(2.0 * torch.pi * frequency_hz * time_s)[None]
+
+
+@pytest.fixture(scope="session")
+def ge2e() -> Embedder:
+    """The published encoder; whoever asks for it is skipped where its weights cannot be had."""
+    from voxveil.api import embedder
+
+    try:
+        return embedder("ge2e")
+    except ModelUnavailableError as error:
+        pytest.skip(str(error))

@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 
 from voxveil import catalog, hub, report
-from voxveil.audio.excerpts import read_excerpts, spans
 from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
 from voxveil.metrics.quality import PESQ_BEST, pesq
@@ -58,12 +57,15 @@ def protect(
     """
     source = Path(source)
     out = Path(destination) if destination is not None else protected_name(source)
+    _check_against(against)
     started = time.perf_counter()
     duration_s = probe(source).seconds
     protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
-    protect_file(source, out, protector, seed, overwrite, torch.device(device), progress)
+    first, second = _shares(progress, 0.7)
+    protect_file(source, out, protector, seed, overwrite, torch.device(device), first)
     took = time.perf_counter() - started
-    return measure(source, out, against=against, device=device, seed=seed).took(took, duration_s)
+    measured = _measure(source, out, [], against, device, seed, second)
+    return measured.took(took, duration_s)
 
 
 def measure(
@@ -86,10 +88,11 @@ def measure(
     """
     for path in (clean, protected, *enrol):
         probe(path)
-    verifiers = [verifier(name, device) for name in against]
-    return report.measure(
-        Path(clean), Path(protected), verifiers, [Path(p) for p in enrol], seed=seed, progress=progress
-    )
+    _check_against(against)
+    measured = _measure(Path(clean), Path(protected), [Path(p) for p in enrol], against, device, seed, progress)
+    if not measured.verifiers:
+        raise BadInputError(f"{clean} is silent: nobody speaks in it.")
+    return measured
 
 
 def protected_name(source: Path) -> Path:
@@ -184,19 +187,44 @@ def protect_file(
             writer.write(block)
 
 
+def _shares(progress: Progress | None, first: float) -> tuple[Progress | None, Progress | None]:
+    """One bar for two tasks, the first of which takes the share ``first`` of it."""
+    if progress is None:
+        return None, None
+    return lambda done: progress(first * done), lambda done: progress(first + (1.0 - first) * done)
+
+
+def _measure(
+    clean: Path,
+    protected: Path,
+    enrol: Sequence[Path],
+    against: Sequence[str],
+    device: str,
+    seed: int,
+    progress: Progress | None = None,
+) -> Report:
+    verifiers = [verifier(name, device) for name in against]
+    return report.measure(clean, protected, verifiers, enrol, seed, torch.device(device), progress)
+
+
+def _check_against(against: Sequence[str]) -> None:
+    if not against:
+        raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(catalog.names('embedder'))}.")
+
+
 def _check_device(device: str) -> None:
     try:
-        usable = torch.device(device).type != "cuda" or torch.cuda.is_available()
-    except RuntimeError as error:
-        raise VoxveilError(f"There is no device '{device}'; use cpu or cuda.") from error
-    if not usable:
-        raise VoxveilError("There is no CUDA device on this machine; use --device cpu.")
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError:
+        kind, index = "unknown", 0
+    if kind not in ("cpu", "cuda"):
+        raise VoxveilError(f"There is no device '{device}'; use cpu or cuda.")
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        raise VoxveilError(f"There is no device '{device}' on this machine; use --device cpu.")
 
 
 def _target_speech(path: Path) -> Speech:
-    recording = probe(path)
-    first = read_excerpts(recording, spans(recording.frames, recording.sample_rate))[0]
-    return torch.as_tensor(first, dtype=torch.float32)[None]
+    return torch.as_tensor(report.speech_of(path)[0], dtype=torch.float32)[None]
 
 
 def _require_pesq() -> None:

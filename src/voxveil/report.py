@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from voxveil.audio.excerpts import RATE, read_excerpts, spans
+from voxveil.audio.excerpts import RATE, read_excerpts, spans, spoken
 from voxveil.audio.files import Recording, probe
 from voxveil.errors import BadInputError, MissingExtraError
 from voxveil.metrics import quality
@@ -70,10 +70,15 @@ class Report:
 
     def verdict(self) -> str:
         """One plain sentence, which never says "safe"."""
+        if not self.verifiers:
+            return "Nobody speaks in what was judged: no verifier was asked."
         accepted = [name for name, result in self.verifiers.items() if result.accepted]
         judges = f"{len(self.verifiers)} verifier{'s' if len(self.verifiers) > 1 else ''} tested"
         if accepted:
             return f"Still recognised by {', '.join(accepted)} ({judges}): try a higher --strength."
+        blind = [name for name, result in self.verifiers.items() if result.clean_score < result.threshold]
+        if blind:
+            return f"The clean recording is not recognised by {', '.join(blind)} either: enrol from other recordings."
         return f"Not recognised as the same speaker ({judges}); systems that were not tested may differ."
 
 
@@ -83,28 +88,32 @@ def measure(
     verifiers: Sequence[Verifier],
     enrol: Sequence[Path] = (),
     seed: int = 0,
+    device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Compares ``protected`` with ``clean``, beside noise of equal PESQ.
 
     The speaker is enrolled from the recordings ``enrol``; without any, from ``clean`` itself. Long recordings are
-    judged by four excerpts of 8 s, the same in both files.
+    judged by four excerpts of 8 s, the same in both files, of which those without speech are left out. Where nobody
+    speaks in any of them no verifier is asked.
 
     Raises :class:`~voxveil.errors.BadInputError` if a file cannot be used or the two do not belong together.
     """
-    step = _steps(progress, 5)
+    step = _steps(progress, 4)
     original, changed = probe(clean), probe(protected)
     _check_pair(original, changed)
     wanted = spans(min(original.frames, changed.frames), original.sample_rate)
     clean_clips, protected_clips = read_excerpts(original, wanted), read_excerpts(changed, wanted)
-    pairs = [_same_length(c, p) for c, p in zip(clean_clips, protected_clips, strict=True)]
+    every = [_same_length(c, p) for c, p in zip(clean_clips, protected_clips, strict=True)]
+    with_speech = [pair for pair in every if spoken(pair[0])]
+    pairs = with_speech or every
     step()
-    enrolled = [clip for path in enrol for clip in _all_of(path)] or [c for c, _ in pairs]
+    enrolled = [clip for path in enrol for clip in speech_of(path)] or [c for c, _ in pairs]
     cost = _quality(pairs)
     step()
     noisy, noise_snr_db = _noise_control(pairs, cost.pesq_wb, seed)
     step()
-    results = {v.name: _judge(v, enrolled, pairs, noisy) for v in verifiers}
+    results = {v.name: _judge(v, enrolled, pairs, noisy, device) for v in verifiers if with_speech}
     step()
     return Report(
         clean=str(clean),
@@ -114,6 +123,19 @@ def measure(
         verifiers=results,
         noise_snr_db=noise_snr_db,
     )
+
+
+def speech_of(path: Path) -> list[Sound]:
+    """All of a short recording, excerpts of a long one: those in which somebody speaks, each [time] at 16 kHz.
+
+    Raises :class:`~voxveil.errors.BadInputError` where nobody does.
+    """
+    recording = probe(path)
+    clips = read_excerpts(recording, spans(recording.frames, recording.sample_rate))
+    found = [clip for clip in clips if spoken(clip)]
+    if not found:
+        raise BadInputError(f"{path} is silent: nobody speaks in it.")
+    return found
 
 
 def _check_pair(clean: Recording, protected: Recording) -> None:
@@ -127,11 +149,6 @@ def _check_pair(clean: Recording, protected: Recording) -> None:
             f"{protected.path} lasts {protected.seconds:.2f} s and {clean.path} {clean.seconds:.2f} s: "
             "give a recording and its protected version."
         )
-
-
-def _all_of(path: Path) -> list[Sound]:
-    recording = probe(path)
-    return read_excerpts(recording, spans(recording.frames, recording.sample_rate))
 
 
 def _same_length(clean: Sound, protected: Sound) -> tuple[Sound, Sound]:
@@ -177,11 +194,15 @@ def _judge(
     enrolled: Sequence[Sound],
     pairs: Sequence[tuple[Sound, Sound]],
     noisy: Sequence[Sound] | None,
+    device: torch.device | None,
 ) -> VerifierResult:
-    voice = verifier.enrol([_tensor(clip) for clip in enrolled])
+    def voiceprint(clips: Sequence[Sound]) -> torch.Tensor:
+        return verifier.enrol([torch.as_tensor(c, dtype=torch.float32, device=device)[None] for c in clips])
+
+    voice = voiceprint(enrolled)
 
     def score(clips: Sequence[Sound]) -> float:
-        return float(verifier.scorer(voice, verifier.enrol([_tensor(clip) for clip in clips])))
+        return float(verifier.scorer(voice, voiceprint(clips)))
 
     protected = score([p for _, p in pairs])
     return VerifierResult(
@@ -191,10 +212,6 @@ def _judge(
         threshold=verifier.threshold,
         accepted=protected >= verifier.threshold,
     )
-
-
-def _tensor(clip: Sound) -> torch.Tensor:
-    return torch.as_tensor(clip, dtype=torch.float32)[None]
 
 
 def _steps(progress: Progress | None, count: int) -> Callable[[], None]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from voxveil.audio.files import Recording, blocks
 from voxveil.audio.resample import Samples, resample
+from voxveil.audio.voice_activity import LEAST_SPEECH_S, speech_seconds
 from voxveil.errors import BadInputError
 
 RATE = 16_000
@@ -13,6 +15,7 @@ WHOLE_S = 16.0
 EXCERPT_S = 8.0
 EXCERPTS = 4
 _BLOCK_FRAMES = 1 << 18
+_CANCELLED = 0.1
 
 
 def spans(frames: int, sample_rate: int) -> list[tuple[int, int]]:
@@ -31,7 +34,7 @@ def spans(frames: int, sample_rate: int) -> list[tuple[int, int]]:
 
 
 def read_excerpts(recording: Recording, wanted: list[tuple[int, int]]) -> list[Samples]:
-    """The mono mix of every span, each [time] at 16 kHz.
+    """The mono mix of every span, each [time] at 16 kHz; one channel where the channels cancel (one of them inverted).
 
     Raises :class:`~voxveil.errors.BadInputError` for a recording that ends before the spans do.
 
@@ -49,8 +52,27 @@ def read_excerpts(recording: Recording, wanted: list[tuple[int, int]]) -> list[S
         for piece, (start, stop) in zip(pieces, wanted, strict=True):
             part = block[:, max(0, start - position) : max(0, stop - position)]
             if part.shape[1]:
-                piece.append(part.mean(0, keepdims=True))
+                piece.append(part)
         position += block.shape[1]
     if any(not piece for piece in pieces):
         raise BadInputError(f"{recording.path} is shorter than the recording it is compared with.")
-    return [resample(np.concatenate(p, axis=1), recording.sample_rate, RATE)[0] for p in pieces]
+    return [resample(_mono(np.concatenate(p, axis=1)), recording.sample_rate, RATE)[0] for p in pieces]
+
+
+def spoken(clip: Samples) -> bool:
+    """Whether somebody speaks in a clip [time] at 16 kHz.
+
+    >>> spoken(np.zeros(16_000))
+    False
+    """
+    return float(speech_seconds(torch.as_tensor(clip, dtype=torch.float32)[None], RATE)[0]) >= LEAST_SPEECH_S
+
+
+def _mono(sound: Samples) -> Samples:
+    mix = sound.mean(0, keepdims=True)
+    levels = np.sqrt(np.square(sound).mean(1))
+    if np.sqrt(np.square(mix).mean()) >= _CANCELLED * levels.max():
+        return mix
+    # The first of the loud ones, not the loudest: a recording and its protected version have to choose the same.
+    first = int(np.argmax(levels > 0.5 * levels.max()))
+    return sound[first : first + 1]

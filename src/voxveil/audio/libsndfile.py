@@ -1,7 +1,8 @@
 """Reading what libsndfile opens.
 
-Integer formats are read, and by ``libsndfile_encoder.py`` written, as integers, so that sound that nobody changed comes back bit for bit;
-libsndfile's own float path would scale by 32,768 on the way in and by 32,767 on the way out.
+Integer formats are read as integers, and ``libsndfile_encoder.py`` writes them so: sound that nobody changed
+comes back bit for bit. libsndfile's own float path would scale by 32,768 on the way in and by 32,767 on the
+way out.
 
 What libsndfile does not know is not carried over: cue points, broadcast chunks, embedded pictures, channel
 masks. An Ogg file that is cut off is not noticed, since its length is read off its last page.
@@ -97,7 +98,7 @@ def refuse_short_data(path: Path) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "a.wav")
     ...     sf.write(path, np.zeros(100), 16_000)
-    ...     path.write_bytes(path.read_bytes()[:-8]) and None
+    ...     _ = path.write_bytes(path.read_bytes()[:-8])
     ...     refuse_short_data(path)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     voxveil.errors.BadInputError: ... is truncated: its header promises 200 bytes of sound and 192 are there.

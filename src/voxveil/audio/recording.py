@@ -56,7 +56,7 @@ def output_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
     Traceback (most recent call last):
     voxveil.errors.BadOutputError: b.wav cannot be written: no space left on device.
     """
-    expected = (OSError, *kinds)
+    expected: tuple[type[Exception], ...] = (OSError, *kinds)
     try:
         yield
     except expected as error:

@@ -107,6 +107,8 @@ class _Muxer:
 
     def write(self, block: Samples) -> None:
         """Encode ``block`` [channel, time], and copy the other streams' packets up to the same moment."""
+        if not block.shape[1]:  # ffmpeg has no frames without samples
+            return
         with self._failing():
             frame = self._frame(block)
             frame.pts = self._position

@@ -17,6 +17,8 @@ from voxveil.audio.levels import SILENCE_DBFS
 from voxveil.audio.spectrum import Stft, power
 
 FRAME_S = 0.020
+LEAST_SPEECH_S = 0.3
+"""Less is a click or a breath: no voice to protect and none to judge."""
 
 
 def voice_activity(

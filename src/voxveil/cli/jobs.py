@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,10 @@ def jobs(inputs: Sequence[Path], out: Path | None) -> list[Job]:
     >>> jobs([Path("a.wav")], Path("b.wav"))[0].destination.name
     'b.wav'
     """
-    single_file = len(inputs) == 1 and not inputs[0].is_dir()
+    single_file = len(inputs) == 1 and not _is_folder(inputs[0])
     found: list[Job] = []
     for given in inputs:
-        if not given.is_dir():
+        if not _is_folder(given):
             found.append(Job(given, _target(given, Path(given.name), out, single_file)))
             continue
         inside = sorted(p for p in given.rglob("*") if p.suffix.lower() in MEDIA_SUFFIXES and p.is_file())
@@ -53,12 +54,19 @@ def jobs(inputs: Sequence[Path], out: Path | None) -> list[Job]:
             raise BadInputError(
                 f"{other} and {job.source} would both be written to {job.destination}: protect them one by one."
             )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _target(source: Path, relative: Path, out: Path | None, single_file: bool) -> Path:
     if out is None:
         return source.with_name(f"{source.stem}.protected{source.suffix}")
-    if single_file and not out.is_dir():
+    if single_file and not _is_folder(out):
         return out
     return out / relative
+
+
+def _is_folder(path: Path) -> bool:
+    # A name that the system refuses, such as one too long, is no folder; whoever opens it says what is wrong.
+    with suppress(OSError):
+        return path.is_dir()
+    return False

@@ -6,16 +6,16 @@ Exit codes are those of ``docs/errors.md``. Heavy modules are imported inside th
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-import traceback
 from types import FrameType
+from typing import Annotated
 
 import typer
 
 from voxveil import __version__
 from voxveil.cli import measure, models, protect
+from voxveil.cli.complaint import complain
 from voxveil.errors import VoxveilError
 
 app = typer.Typer(
@@ -30,25 +30,29 @@ app.command("protect")(protect.command)
 app.command("measure")(measure.command)
 app.add_typer(models.app, name="models")
 
-INTERRUPTED = 130
-TERMINATED = 143
+
+class _Stopped(BaseException):
+    """A signal asked for the end; no handler of errors may mistake it for one."""
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         print(f"voxveil {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     pass
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise _Stopped(number)
 
 
 def run() -> None:
@@ -56,12 +60,15 @@ def run() -> None:
 
     With VOXVEIL_DEBUG=1 in the environment the traceback of an error is shown.
     """
-    # A polite kill unwinds the stack, so that half-written files are removed.
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A shell that starts a job in the background has it ignore Ctrl-C, and so it stays.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         app()
-    except KeyboardInterrupt:
-        _end("Interrupted: nothing half-written is left.", INTERRUPTED)
+    except _Stopped as stopped:
+        # The stack is unwound by now, so half-written files are gone.
+        _end("Interrupted: nothing half-written is left.", 128 + stopped.args[0])
     except VoxveilError as error:
         _end(str(error), error.exit_code)
     except Exception as error:
@@ -69,7 +76,5 @@ def run() -> None:
 
 
 def _end(sentence: str, code: int) -> None:
-    if os.environ.get("VOXVEIL_DEBUG") == "1":
-        traceback.print_exc()
-    print(f"voxveil: {sentence}", file=sys.stderr)
+    complain(sentence)
     sys.exit(code)

@@ -21,7 +21,8 @@ def bar(title: str) -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    # Not markup: a file may be named [bold].wav.
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with RichProgress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as display:
         task = display.add_task(title, total=1.0)
         yield lambda share: display.update(task, completed=share)

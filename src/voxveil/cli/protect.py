@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from voxveil.cli import choices
+from voxveil.cli.complaint import complain
 from voxveil.cli.jobs import Job, jobs
-from voxveil.errors import BadInputError, BadOutputError, VoxveilError
+from voxveil.errors import BadOutputError, VoxveilError
 
 
 def command(
@@ -44,10 +45,11 @@ def command(
     from voxveil.cli.progress import bar
     from voxveil.cli.report import lines
 
-    if report is not None and report.suffix.lower() != ".json":
-        raise BadOutputError(f"{report} should be named .json: a report never overwrites a recording.")
+    if report is not None:
+        _check_report(report)
     reports, worst = [], 0
-    todo = [job for job in jobs(inputs, out) if not (resume and job.destination.exists())]
+    every = jobs(inputs, out)
+    todo = [job for job in every if not (resume and _exists(job.destination))]
     for job in todo:
         try:
             _make_folder(job)
@@ -67,21 +69,37 @@ def command(
                     progress=progress,
                 )
         except VoxveilError as error:
-            print(f"voxveil: {error}", file=sys.stderr)
+            complain(error)
             worst = max(worst, error.exit_code)
             continue
         print("\n".join(lines(made)))
         reports.append(made.as_json())
     if resume and not todo:
         print("Nothing to do: every result exists.")
-    if report is not None:
-        _write_json(report, reports[0] if len(reports) == 1 else reports)
+    if report is not None and reports:
+        _write_json(report, reports if len(every) > 1 else reports[0])
     raise typer.Exit(worst)
 
 
+def _check_report(path: Path) -> None:
+    if path.suffix.lower() != ".json":
+        raise BadOutputError(f"{path} should be named .json: a report never overwrites a recording.")
+    if not path.parent.is_dir():
+        raise BadOutputError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+
+
+def _exists(path: Path) -> bool:
+    # A name that the system refuses is left to whoever writes it, who says what is wrong.
+    with suppress(OSError):
+        return path.exists()
+    return False
+
+
 def _make_folder(job: Job) -> None:
-    if not job.source.exists():
-        raise BadInputError(f"{job.source} does not exist.")
+    from voxveil.audio.files import probe
+
+    # No folder is made for a recording that cannot be used.
+    probe(job.source)
     try:
         job.destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -39,7 +39,7 @@ def pesq(clean: Sound, degraded: Sound, sample_rate: int, band: Literal["wb", "n
     rate = 16_000 if band == "wb" else 8_000
     reference, judged = (_at_rate(sound, sample_rate, rate) for sound in (clean, degraded))
     # The package normalises both by their common peak: silence would divide by zero.
-    if len(reference) < rate // 4 or np.abs(reference).max() == 0.0:
+    if len(reference) < rate // 4 or not (reference.any() and judged.any()):
         raise BadInputError("PESQ finds no speech to judge in this clip.")
     try:
         return float(published(rate, reference, judged, band))
@@ -60,13 +60,16 @@ def stoi(clean: Sound, degraded: Sound, sample_rate: int) -> float:
         from pystoi import stoi as published
     except ImportError as error:
         raise MissingExtraError.naming("eval", "STOI") from error
+    problem = "STOI finds less than 0.4 s of speech in this clip."
+    if len(clean) < 0.4 * sample_rate:
+        raise BadInputError(problem)
     with warnings.catch_warnings():
         # pystoi warns, and returns 1e-5, where too little speech is left to compare.
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", RuntimeWarning)
         try:
             return float(published(clean, degraded, sample_rate))
         except RuntimeWarning as warning:
-            raise BadInputError("STOI finds less than 0.4 s of speech in this clip.") from warning
+            raise BadInputError(problem) from warning
 
 
 def snr_db(clean: Sound, degraded: Sound) -> float:
@@ -104,7 +107,9 @@ def log_spectral_distance_db(clean: Sound, degraded: Sound, n_fft: int = 512) ->
 
 
 def loudness_lufs(sound: Sound, sample_rate: int) -> float:
-    """Integrated loudness in LUFS (ITU-R BS.1770-4); −inf in silence. Needs 0.4 s.
+    """Integrated loudness in LUFS (ITU-R BS.1770-4); −inf in silence.
+
+    Raises :class:`~voxveil.errors.BadInputError` for less than 0.4 s.
 
     >>> tone = np.sin(2 * np.pi * 997 * np.arange(48_000) / 48_000)
     >>> abs(loudness_lufs(tone, 48_000) + 3.01) < 0.1
@@ -114,6 +119,8 @@ def loudness_lufs(sound: Sound, sample_rate: int) -> float:
         import pyloudnorm
     except ImportError as error:
         raise MissingExtraError.naming("eval", "Loudness") from error
+    if len(sound) < 0.4 * sample_rate:
+        raise BadInputError("A loudness needs 0.4 s of sound.")
     with np.errstate(divide="ignore"):
         return float(pyloudnorm.Meter(sample_rate).integrated_loudness(sound))
 
@@ -129,5 +136,6 @@ def _ratio_db(signal: Sound, noise: Sound) -> float:
 
 
 def _power_frames(sound: Sound, n_fft: int) -> NDArray[np.float64]:
-    frames = np.lib.stride_tricks.sliding_window_view(sound, n_fft)[:: n_fft // 2]
+    whole = np.pad(sound, (0, max(0, n_fft - len(sound))))
+    frames = np.lib.stride_tricks.sliding_window_view(whole, n_fft)[:: n_fft // 2]
     return np.asarray(np.abs(np.fft.rfft(frames * np.hanning(n_fft), axis=1)) ** 2)

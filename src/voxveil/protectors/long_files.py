@@ -16,13 +16,12 @@ import numpy as np
 import torch
 
 from voxveil.audio.resample import Samples, StreamResampler
-from voxveil.audio.voice_activity import speech_seconds
+from voxveil.audio.voice_activity import LEAST_SPEECH_S, speech_seconds
 from voxveil.roles import Progress, Protector
 
 LONGEST_WINDOW_S = 20.0
 OVERLAP_S = 0.5
 WINDOWS_AT_ONCE = 4
-LEAST_SPEECH_S = 0.3
 
 
 def window_length(total: int, longest: int, overlap: int) -> int:

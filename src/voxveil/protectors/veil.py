@@ -17,10 +17,10 @@ attacked feel it too; additive perturbations under the masking threshold cost mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from voxveil.audio.levels import rms
@@ -41,6 +41,7 @@ ENVELOPE_WEIGHT = 9.0
 RANDOM_START_S = 0.8
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
+FLOOR_QUALITY_WEIGHTS = (3.0, 10.0)
 
 Channels = Float[Tensor, "batch channel time"]
 
@@ -76,7 +77,8 @@ class Veil:
 
     ``embedders`` are the speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is another speaker's
     speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] → [batch] and
-    ``quality_floor`` is what it must not fall below: where it would, the change is scaled down until it holds.
+    ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more weight on
+    quality, and what still falls below is scaled down until it holds.
 
     >>> class Tilt:
     ...     sample_rate, differentiable = 16_000, True
@@ -110,13 +112,17 @@ class Veil:
         """The protected speech: found on the mono mix of each clip, applied to all of its channels."""
         clean = mono_mix(speech)
         carrier = self.carrier()
-        generator = torch.Generator().manual_seed(seed)
-        objective = self.objective(clean, generator)
-        amounts = adam(self.steps, STEP_SIZE)(objective, carrier, clean, generator, progress=progress)
+        amounts = self._solve(carrier, clean, seed, progress)
+        if self.quality_floor is not None:
+            amounts = self._within_floor(carrier, amounts, clean, seed)
         with torch.no_grad():
-            amounts = self._within_floor(carrier, amounts, clean)
             every = tuple(a.repeat_interleave(speech.shape[1], 0) for a in amounts)
             return carrier(every, speech.flatten(0, 1)).view_as(speech)
+
+    def _solve(self, carrier: Carrier, clean: Speech, seed: int, progress: Progress | None = None) -> Parameters:
+        generator = torch.Generator().manual_seed(seed)
+        objective = self.objective(clean, generator)
+        return adam(self.steps, STEP_SIZE)(objective, carrier, clean, generator, progress=progress)
 
     def carrier(self) -> Carrier:
         """How the speech is changed, within the ranges of the strength."""
@@ -145,21 +151,37 @@ class Veil:
         towards = EmbeddingDistance(embedder.coarse(), source, target, weight_lambda=0.0)
         return Weighted(((1.0, away), (0.5, towards)))
 
-    def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech) -> Parameters:
-        if self.quality_floor is None or self.quality is None:
-            return amounts
-        judge = self.quality
+    def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech, seed: int) -> Parameters:
+        """The strongest of a few solutions that keeps the floor, for every clip.
+
+        Minding the listener more costs less strength than scaling down, so that comes first; scaling is what makes the
+        floor certain.
+        """
+        for heavier in FLOOR_QUALITY_WEIGHTS:
+            good = self._judge(clean, carrier(amounts, clean))
+            if bool(good.all()):
+                return amounts
+            milder = replace(self.strength, quality_weight=heavier * self.strength.quality_weight)
+            again = replace(self, strength=milder)._solve(carrier, clean, seed)
+            amounts = tuple(torch.where(_like(good, a), a, b) for a, b in zip(amounts, again, strict=True))
 
         def scaled(share: Tensor) -> Parameters:
-            return tuple(a * share.to(a).view(-1, *([1] * (a.dim() - 1))) for a in amounts)
+            return tuple(a * _like(share, a) for a in amounts)
 
+        floor, judge = self.quality_floor, self.quality
+        assert floor is not None and judge is not None
         share = largest_share(
-            lambda s: carrier(scaled(s), clean),
-            lambda speech: judge(clean, speech),
-            self.quality_floor,
-            clips=clean.shape[0],
+            lambda s: carrier(scaled(s), clean), lambda x: judge(clean, x), floor, clips=clean.shape[0]
         )
         return scaled(share)
+
+    def _judge(self, clean: Speech, protected: Speech) -> Tensor:
+        assert self.quality_floor is not None and self.quality is not None
+        return self.quality(clean, protected) >= self.quality_floor
+
+
+def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:
+    return value.to(amounts.device).view(-1, *([1] * (amounts.dim() - 1)))
 
 
 def mono_mix(speech: Channels) -> Speech:
