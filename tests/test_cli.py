@@ -93,7 +93,8 @@ def test_pulled_weights_are_those_of_the_card(here):
     path = Path(done.out.strip())
     assert done.code == 0
     assert digest(path) == hub.card("ge2e").weights.sha256
-    assert json.loads(here("models", "list", "--json").out)[0]["available"] is True
+    rows = {row["name"]: row for row in json.loads(here("models", "list", "--json").out)}
+    assert rows["ge2e"]["available"] is True
 
 
 # Protect and measure.
