@@ -31,7 +31,7 @@ def command(
     target: Annotated[str, typer.Option(help="auto, or a recording of another speaker to steer to.")] = "auto",
     against: Annotated[str, typer.Option(metavar="NAME,...", help="Speaker encoders to lead astray.")] = "ge2e",
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed and thread count give the same bytes.")] = 0,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out files whose result exists.")] = False,
