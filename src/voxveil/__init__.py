@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 # Threads of GNU OpenMP, on which torch runs on Linux, spin for milliseconds at every barrier. A recurrent network has
 # thousands of barriers a step: beside one other busy program that made protecting a hundred times slower. A short
-# spin costs a few percent on an idle machine. It has to be set before torch is imported, and a user's own setting wins.
+# spin costs about a quarter on an idle machine. It is set before torch is imported, and a user's own setting wins.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 if TYPE_CHECKING:
