@@ -6,6 +6,7 @@ pytest loads this file, beside the configuration, before it imports a test or a 
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import install_import_hook
@@ -23,3 +24,6 @@ for _role in vars(roles).values():
 
 # As mypy does, an int passes for a float.
 install_import_hook("voxveil", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+# Its examples need the extra 'ssl', which is too large for the development environment.
+collect_ignore = [] if find_spec("transformers") else ["src/voxveil/models/speaker/wavlm.py"]

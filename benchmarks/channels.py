@@ -15,7 +15,7 @@ import soundfile as sf
 import torch
 from speakers import RATE, Clip, batches, clips, corpus_argument
 
-from voxveil import api, hub
+from voxveil import hub, loading
 from voxveil.audio.bands import band_interpolation
 from voxveil.audio.spectrum import Stft, power
 from voxveil.protectors.veil import Veil
@@ -89,8 +89,8 @@ def channels(everything: list[Clip]) -> dict[str, Channel]:
 
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
-    embedder = api.embedder("ge2e")
-    threshold = hub.card("ge2e").thresholds["equal_error"].value
+    embedder = loading.embedder("ge2e")
+    threshold = hub.card("ge2e").thresholds["cosine"]["eer"].value
     everything = clips(options.corpus, embedder)
     veil = Veil((embedder,))
     scores: dict[str, dict[str, list[float]]] = {}

@@ -15,7 +15,7 @@ import soundfile as sf
 import torch
 from speakers import RATE, Clip, clips, corpus_argument
 
-from voxveil import api, hub
+from voxveil import api, hub, loading
 from voxveil.metrics import quality
 from voxveil.metrics.noise_control import noise_of_equal_quality
 
@@ -24,7 +24,7 @@ STRENGTHS = ("light", "medium", "strong")
 
 def judge(clip: Clip, sound: np.ndarray) -> float:
     with torch.no_grad():
-        probe = api.embedder("ge2e")(torch.as_tensor(sound, dtype=torch.float32)[None])
+        probe = loading.embedder("ge2e")(torch.as_tensor(sound, dtype=torch.float32)[None])
     return float(probe[0] @ clip.enrolled)
 
 
@@ -67,8 +67,8 @@ def summary(rows: list[dict[str, float | str]], threshold: float) -> dict[str, f
 
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
-    threshold = hub.card("ge2e").thresholds["equal_error"].value
-    embedder = api.embedder("ge2e")
+    threshold = hub.card("ge2e").thresholds["cosine"]["eer"].value
+    embedder = loading.embedder("ge2e")
     chosen = clips(options.corpus, embedder)
     results = {}
     for strength in STRENGTHS:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from speakers import RATE, Clip, clips, corpus_argument
 
-from voxveil import api, hub
+from voxveil import api, hub, loading
 from voxveil.audio.levels import add_at_snr
 from voxveil.metrics import quality
 from voxveil.perturb.budgets import BandWeighted, GainRange, Linf, MaskingThreshold, Snr
@@ -36,7 +36,7 @@ Method = Callable[[Speech], Speech]
 
 
 def plain(carrier: Carrier) -> Method:
-    embedder = api.embedder("ge2e")
+    embedder = loading.embedder("ge2e")
 
     def protect(clean: Speech) -> Speech:
         generator = torch.Generator().manual_seed(0)
@@ -50,7 +50,7 @@ def plain(carrier: Carrier) -> Method:
 
 
 def pgd(carrier: Carrier) -> Method:
-    embedder = api.embedder("ge2e")
+    embedder = loading.embedder("ge2e")
 
     def protect(clean: Speech) -> Speech:
         generator = torch.Generator().manual_seed(0)
@@ -62,7 +62,7 @@ def pgd(carrier: Carrier) -> Method:
 
 
 def veil(**changes: float) -> Method:
-    protector = Veil((api.embedder("ge2e"),), replace(STRENGTHS["medium"], **changes))
+    protector = Veil((loading.embedder("ge2e"),), replace(STRENGTHS["medium"], **changes))
     return lambda clean: protector(clean[:, None], seed=0)[:, 0]
 
 
@@ -118,7 +118,7 @@ def chosen(everything: list[Clip]) -> list[Clip]:
 
 def measure(measured: list[Clip], protected: Speech, threshold: float) -> dict[str, float]:
     with torch.no_grad():
-        scores = [float(p @ c.enrolled) for p, c in zip(api.embedder("ge2e")(protected), measured, strict=True)]
+        scores = [float(p @ c.enrolled) for p, c in zip(loading.embedder("ge2e")(protected), measured, strict=True)]
     pairs = [(c.speech.double().numpy(), p.double().numpy()) for c, p in zip(measured, protected, strict=True)]
     return {
         "score": float(np.mean(scores)),
@@ -133,8 +133,8 @@ def measure(measured: list[Clip], protected: Speech, threshold: float) -> dict[s
 
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
-    threshold = hub.card("ge2e").thresholds["equal_error"].value
-    measured = chosen(clips(options.corpus, api.embedder("ge2e")))
+    threshold = hub.card("ge2e").thresholds["cosine"]["eer"].value
+    measured = chosen(clips(options.corpus, loading.embedder("ge2e")))
     clean = torch.stack([c.speech for c in measured])
     rows = []
     for family, setting, method in methods():

@@ -22,7 +22,7 @@ import scipy.ndimage
 import torch
 from speakers import corpus_argument, utterances
 
-from voxveil import api
+from voxveil import loading
 
 PACKAGE = "resemblyzer==0.1.4"
 # Edges of the framing rule: less than a window, one sample short of one, exactly one, a last window just dropped.
@@ -51,7 +51,7 @@ def published(folder: Path) -> tuple[Any, Any]:
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     warnings.simplefilter("ignore")
-    ours = api.embedder("ge2e")
+    ours = loading.embedder("ge2e")
     distances = []
     with tempfile.TemporaryDirectory() as folder:
         theirs, audio = published(Path(folder))

@@ -19,7 +19,7 @@ import soundfile as sf
 import torch
 from speakers import RATE, batches, clips, corpus_argument
 
-from voxveil import api
+from voxveil import api, loading
 from voxveil.protectors.veil import EFFORT_STEPS, Veil
 
 ROUNDS = 5
@@ -38,7 +38,7 @@ def seconds(call: Callable[[], object]) -> float:
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     torch.set_num_threads(2)
-    embedder = api.embedder("ge2e")
+    embedder = loading.embedder("ge2e")
     speech = torch.stack([c.speech for c in batches(clips(options.corpus, embedder), 4)[0]])
     audio_s = speech.numel() / RATE
     steps = EFFORT_STEPS["normal"]

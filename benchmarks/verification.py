@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from speakers import corpus_argument, utterances
 
-from voxveil import api, hub
+from voxveil import hub, loading
 from voxveil.metrics.rates import equal_error_rate
 from voxveil.models.speaker.ge2e import GE2E
 
@@ -30,10 +30,10 @@ def scores(embedder: torch.nn.Module, found: dict[str, list]) -> tuple[np.ndarra
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     found = utterances(options.corpus)
-    threshold = hub.card("ge2e").thresholds["equal_error"].value
+    threshold = hub.card("ge2e").thresholds["cosine"]["eer"].value
     torch.manual_seed(0)
     rows = {}
-    for name, embedder in (("published weights", api.embedder("ge2e")), ("random weights", GE2E().eval())):
+    for name, embedder in (("published weights", loading.embedder("ge2e")), ("random weights", GE2E().eval())):
         genuine, impostor = scores(embedder, found)
         rate, at = equal_error_rate(genuine, impostor)
         rows[name] = {

@@ -98,7 +98,7 @@ def tone(frequency_hz: float, seconds: float = 1.0, rate: int = RATE, amplitude:
 @pytest.fixture(scope="session")
 def ge2e() -> Embedder:
     """The published encoder; whoever asks for it is skipped where its weights cannot be had."""
-    from voxveil.api import embedder
+    from voxveil.loading import embedder
 
     try:
         return embedder("ge2e")

@@ -80,7 +80,7 @@ def test_models_are_listed_and_shown(here):
     card = hub.card("ge2e")
     shown = json.loads(here("models", "show", "ge2e", "--json").out)
     assert shown["weights"]["sha256"] == card.weights.sha256
-    assert shown["thresholds"]["equal_error"]["value"] == card.thresholds["equal_error"].value
+    assert shown["thresholds"]["cosine"]["eer"]["value"] == card.thresholds["cosine"]["eer"].value
     text = here("models", "show", "ge2e").out
     assert card.weights.sha256 in text and all(limit in text for limit in card.limits)
     assert "ge2e" in here("models", "list").out

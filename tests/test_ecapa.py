@@ -25,7 +25,7 @@ from plain_layers import (
 )
 from torch import Tensor
 
-from voxveil import api, catalog, hub
+from voxveil import hub, loading
 from voxveil.audio.fbank import Fbank
 from voxveil.models.speaker.ecapa import ECAPA, AttentiveStatistics, Res2Net, statistics
 
@@ -152,12 +152,11 @@ def test_a_checkpoint_of_the_published_kind_is_loaded(tmp_path: Path, monkeypatc
     monkeypatch.delenv("VOXVEIL_MODELS", raising=False)
     monkeypatch.setenv("VOXVEIL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(hub, "card", lambda name: replace(shipped, weights=described))
-    loaded = catalog.part("embedder", "ecapa-voxceleb")()
+    loaded = loading.embedder("ecapa-voxceleb")
     features = 10.0 * torch.randn(1, 80, 50)
     assert torch.equal(loaded.embed(features), published.embed(features))
     assert not loaded.training
-    monkeypatch.setattr(api, "embedder", lambda name, device: loaded)
-    assert api.verifier("ecapa-voxceleb").threshold == 0.25
+    assert loading.verifier("ecapa-voxceleb").threshold == 0.25
 
 
 def test_speechbrains_own_code_gives_the_same(speech: Tensor) -> None:

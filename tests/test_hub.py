@@ -27,7 +27,8 @@ from voxveil import fetch as sources
 from voxveil import hub
 from voxveil.cards.card import Card, SelfTest, parse_card
 from voxveil.errors import ModelUnavailableError
-from voxveil.models.speaker.ge2e import GE2E, known_answer
+from voxveil.models.speaker.ge2e import GE2E
+from voxveil.models.speaker.known_answer import known_answer
 
 CARD = """
 name = "toy"
@@ -37,6 +38,9 @@ paper = "Nobody: Nothing, 2000"
 citation = "@misc{toy}"
 licence = "CC0-1.0"
 limits = ["Good for nothing."]
+
+[network]
+architecture = "toy"
 
 [weights]
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -160,7 +164,7 @@ def test_card_holds_figures_with_their_corpus() -> None:
 [self_test]
 expected = [1, 0.5]
 tolerance = 1e-4
-[thresholds.cosine]
+[thresholds.cosine.eer]
 value = 0.7
 corpus = "LibriSpeech"
 [measured.eer_percent]
@@ -170,7 +174,7 @@ reported = 4.5
 """
     parsed = parse_card(CARD + tables, "toy")
     assert parsed.self_test == SelfTest((1.0, 0.5), 1e-4)
-    assert parsed.thresholds["cosine"].corpus == "LibriSpeech"
+    assert parsed.thresholds["cosine"]["eer"].corpus == "LibriSpeech"
     assert parsed.measured["eer_percent"].reported == 4.5
 
 
@@ -225,9 +229,19 @@ def test_file_on_this_machine_is_used_where_it_lies(tmp_path: Path, cache: Path)
     assert not cache.exists()
 
 
-def test_package_source_is_relative_to_the_package() -> None:
-    card_file = Path(sources.__file__).parent / "cards/ge2e.toml"
-    assert hub.fetch(toy_card(card_file.read_bytes(), "package:cards/ge2e.toml")) == card_file
+def test_weights_beside_a_card_of_ones_own_are_found_from_anywhere(tmp_path: Path) -> None:
+    content = b"weights"
+    text = CARD.replace("0" * 64, hashlib.sha256(content).hexdigest())
+    text = text.replace("bytes = 1", f"bytes = {len(content)}").replace("path:/nowhere", "path:toy.pt")
+    (tmp_path / "toy.toml").write_text(text)
+    (tmp_path / "toy.pt").write_bytes(content)
+    assert hub.fetch(str(tmp_path / "toy.toml")) == tmp_path / "toy.pt"
+
+
+def test_a_card_of_ones_own_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    assert "no-such.toml cannot be read" in refusal(lambda: hub.card(str(tmp_path / "no-such.toml")))
+    (tmp_path / "odd.toml").write_text("name = 3")
+    assert "odd.toml is not the card of a model" in refusal(lambda: hub.card(str(tmp_path / "odd.toml")))
 
 
 def test_download_is_cached_and_asked_for_once(server: Server, cache: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from scipy.signal import resample_poly, stft
 from torch import Tensor
 
-from voxveil import api
+from voxveil import api, loading
 from voxveil.audio.files import read
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.metrics.quality import pesq
@@ -58,7 +58,7 @@ def pair(ge2e: GE2E) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_voice_is_refused_where_noise_of_equal_quality_is_accepted(ge2e, pair):
     clean, protected = pair
-    threshold = api.verifier("ge2e").threshold
+    threshold = loading.verifier("ge2e").threshold
     enrolled = embedding(ge2e, said("slt-2"))
     score = float(enrolled @ embedding(ge2e, protected))
     noisy = noise_of_equal_quality([clean], lambda c, n: pesq(c, n, RATE), pesq(clean, protected, RATE), seed=0)[0][0]

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from voxveil import catalog, hub, report
+from voxveil import catalog, report
 from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
+from voxveil.loading import embedder, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
 from voxveil.protectors.long_files import LongFile
 from voxveil.protectors.veil import EFFORT_STEPS, SAMPLE_RATE, STRENGTHS
 from voxveil.report import Report
-from voxveil.roles import Embedder, Loss, Progress, Protector, Speech
-from voxveil.verify.verifier import Verifier
+from voxveil.roles import Loss, Progress, Protector, Speech
 
 StrengthName = Literal["light", "medium", "strong"]
 EffortName = Literal["fast", "normal", "thorough"]
@@ -36,7 +35,7 @@ def protect(
     quality: float | None = None,
     effort: EffortName = "normal",
     target: str | Path = "auto",
-    against: Sequence[str] = ("ge2e",),
+    against: Sequence[str] = catalog.ENSEMBLE,
     device: str = "cpu",
     seed: int = 0,
     overwrite: bool = False,
@@ -73,7 +72,7 @@ def measure(
     protected: str | Path,
     *,
     enrol: Sequence[str | Path] = (),
-    against: Sequence[str] = ("ge2e",),
+    against: Sequence[str] = catalog.ENSEMBLE,
     device: str = "cpu",
     seed: int = 0,
     progress: Progress | None = None,
@@ -102,23 +101,6 @@ def protected_name(source: Path) -> Path:
     'talk.protected.flac'
     """
     return source.with_name(f"{source.stem}.protected{source.suffix}")
-
-
-@lru_cache(maxsize=16)
-def embedder(name: str, device: str = "cpu") -> Embedder:
-    """A speaker encoder by name, its weights verified; loaded once a process."""
-    _check_device(device)
-    model = catalog.part("embedder", name)().to(device)
-    loaded: Embedder = model
-    return loaded
-
-
-def verifier(name: str, device: str = "cpu") -> Verifier:
-    """The verifier of an encoder: cosine score, threshold at the equal error rate of its card, else as published."""
-    encoder = embedder(name, device)
-    known = hub.card(name).thresholds
-    threshold = next(known[kind].value for kind in ("equal_error", "published") if kind in known)
-    return Verifier(name, encoder, catalog.part("scorer", "cosine"), threshold)
 
 
 def make_protector(
@@ -209,18 +191,7 @@ def _measure(
 
 def _check_against(against: Sequence[str]) -> None:
     if not against:
-        raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(catalog.names('embedder'))}.")
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind, index = torch.device(device).type, torch.device(device).index or 0
-    except RuntimeError:
-        kind, index = "unknown", 0
-    if kind not in ("cpu", "cuda"):
-        raise VoxveilError(f"There is no device '{device}'; use cpu or cuda.")
-    if kind == "cuda" and index >= torch.cuda.device_count():
-        raise VoxveilError(f"There is no device '{device}' on this machine; use --device cpu.")
+        raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(catalog.ENSEMBLE)}.")
 
 
 def _target_speech(path: Path) -> Speech:

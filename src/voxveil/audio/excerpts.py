@@ -56,7 +56,7 @@ def read_excerpts(recording: Recording, wanted: list[tuple[int, int]]) -> list[S
         position += block.shape[1]
     if any(not piece for piece in pieces):
         raise BadInputError(f"{recording.path} is shorter than the recording it is compared with.")
-    return [resample(_mono(np.concatenate(p, axis=1)), recording.sample_rate, RATE)[0] for p in pieces]
+    return [resample(mono(np.concatenate(p, axis=1)), recording.sample_rate, RATE)[0] for p in pieces]
 
 
 def spoken(clip: Samples) -> bool:
@@ -68,7 +68,12 @@ def spoken(clip: Samples) -> bool:
     return float(speech_seconds(torch.as_tensor(clip, dtype=torch.float32)[None], RATE)[0]) >= LEAST_SPEECH_S
 
 
-def _mono(sound: Samples) -> Samples:
+def mono(sound: Samples) -> Samples:
+    """The mean of all channels of ``sound`` [channel, time], as [1, time]; the first loud one where they cancel.
+
+    >>> mono(np.array([[0.2, 0.4], [0.4, 0.2]])).round(3).tolist(), mono(np.array([[0.2, 0.4], [-0.2, -0.4]])).tolist()
+    ([[0.3, 0.3]], [[0.2, 0.4]])
+    """
     mix = sound.mean(0, keepdims=True)
     levels = np.sqrt(np.square(sound).mean(1))
     if np.sqrt(np.square(mix).mean()) >= _CANCELLED * levels.max():

@@ -1,6 +1,7 @@
 """Model cards: what a model is, where its weights come from, how they are known again, its limits.
 
-A card is the file ``<name>.toml`` beside this module. A new model is a new card; no code names it.
+A card is the file ``<name>.toml`` beside this module, or any TOML file of the same form: that is how a network that
+somebody trained, or a published checkpoint that has no card here, is used. A new model is a new card; no code names it.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from importlib.resources import files
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -40,6 +42,25 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Network:
+    """What the weights are poured into: a part of the catalog by name, and its sizes where they are not its default."""
+
+    architecture: str
+    size: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights came about, for those that were trained by this package: ``command`` makes them again."""
+
+    data: str
+    command: str
+    seed: int
+    minutes: float
+    device: str
+
+
+@dataclass(frozen=True)
 class SelfTest:
     """The network's known answer to a fixed probe, each number within ``tolerance`` (absolute)."""
 
@@ -60,7 +81,9 @@ class Figure:
 class Card:
     """Everything that Voxveil knows of a model without opening its weights.
 
-    The keys of ``thresholds`` and ``measured`` name what the number is and its unit, such as ``eer_percent``.
+    The keys of ``measured`` name what the number is and its unit, such as ``eer_percent``. ``thresholds`` are ordered
+    by scorer, then by criterion: ``eer`` (equal error rate), ``frr1`` and ``far1`` (1 % false rejection, acceptance),
+    ``published``.
 
     >>> card("ge2e").filename
     'ge2e.pt'
@@ -73,10 +96,12 @@ class Card:
     citation: str
     licence: str
     weights: Weights
+    network: Network
     limits: tuple[str, ...]
     extra: str | None = None
+    training: Training | None = None
     self_test: SelfTest | None = None
-    thresholds: Mapping[str, Figure] = field(default_factory=dict)
+    thresholds: Mapping[str, Mapping[str, Figure]] = field(default_factory=dict)
     measured: Mapping[str, Figure] = field(default_factory=dict)
 
     @property
@@ -97,19 +122,44 @@ def names() -> list[str]:
 
 
 def card(name: str) -> Card:
-    """The card of the model ``name``.
+    """The card of the model ``name``, or the one in the file ``name`` if that ends in ``.toml``.
+
+    A source ``path:`` may be relative to the folder that the card lies in.
 
     Raises:
-        ModelUnavailableError: No model has this name.
-        ValueError: Its card is malformed.
+        ModelUnavailableError: No model has this name; the file cannot be read or is no card.
+        ValueError: A card of this package is malformed.
 
     >>> card("ge2e").kind
     'speaker encoder'
     """
+    if name.endswith(".toml"):
+        return _own(Path(name).expanduser())
     known = names()
     if name not in known:
         raise ModelUnavailableError(f"There is no model '{name}'; choose one of: {', '.join(known)}.")
-    return parse_card((files("voxveil.cards") / f"{name}.toml").read_text(encoding="utf-8"), name)
+    return _read(Path(str(files("voxveil.cards") / f"{name}.toml")))
+
+
+def _own(path: Path) -> Card:
+    try:
+        return _read(path)
+    except OSError as error:
+        raise ModelUnavailableError(f"The card {path} cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise ModelUnavailableError(f"{path} is not the card of a model ({error}).") from error
+
+
+def _read(path: Path) -> Card:
+    parsed = parse_card(path.read_text(encoding="utf-8"), path.stem)
+    here = path.resolve().parent
+    sources = tuple(_beside(source, here) for source in parsed.weights.sources)
+    return replace(parsed, weights=replace(parsed.weights, sources=sources))
+
+
+def _beside(source: str, folder: Path) -> str:
+    scheme, _, rest = source.partition(":")
+    return f"path:{folder / Path(rest).expanduser()}" if scheme == "path" else source
 
 
 def parse_card(text: str, name: str) -> Card:
@@ -119,7 +169,7 @@ def parse_card(text: str, name: str) -> Card:
 
     >>> parse_card("name = 3", "mine")
     Traceback (most recent call last):
-    ValueError: card 'mine': missing kind, title, paper, citation, licence, weights, limits
+    ValueError: card 'mine': missing kind, title, paper, citation, licence, weights, network, limits
     """
     where = f"card '{name}'"
     try:

@@ -19,3 +19,10 @@ class Effort(StrEnum):
     fast = "fast"
     normal = "normal"
     thorough = "thorough"
+
+
+class Precision(StrEnum):
+    """What a network computes in while it is trained; its parameters are always float32."""
+
+    bf16 = "bf16"
+    fp32 = "fp32"

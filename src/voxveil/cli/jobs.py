@@ -7,11 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxveil.audio.suffixes import MEDIA_SUFFIXES
 from voxveil.errors import BadInputError
-
-_SOUND = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64")
-_MEDIA = (".rf64", ".m4a", ".aac", ".mp4", ".m4v", ".mov", ".mkv", ".webm")
-MEDIA_SUFFIXES = frozenset(_SOUND + _MEDIA)
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     rows = []
     for name in hub.names():
         card = hub.card(name)
-        shipped = any(source.startswith("package:") for source in card.weights.sources)
+        shipped = all(source.startswith("path:") for source in card.weights.sources)
         rows.append(
             {
                 "name": name,
                 "kind": card.kind,
-                "source": card.weights.sources[0],
+                "source": "this package" if shipped else card.weights.sources[0],
                 "licence": card.licence,
                 "shipped": shipped,
                 "available": hub.local_path(card) is not None,
@@ -53,9 +53,14 @@ def show_model(name: str, as_json: Annotated[bool, typer.Option("--json", help="
     print(f"weights   {card.weights.bytes:,} bytes, sha256 {card.weights.sha256}")
     for source in card.weights.sources:
         print(f"source    {source}")
-    for title, figures in (("threshold", card.thresholds), ("measured", card.measured)):
-        for key, figure in figures.items():
-            print(f"{title:<10}{key} {figure.value:g} ({figure.corpus})")
+    for scorer, figures in card.thresholds.items():
+        for criterion, figure in figures.items():
+            print(f"threshold {scorer} {criterion} {figure.value:g} ({figure.corpus})")
+    for key, figure in card.measured.items():
+        print(f"measured  {key} {figure.value:g} ({figure.corpus})")
+    if card.training is not None:
+        print(f"trained   on {card.training.data}, in {card.training.minutes:g} minutes on {card.training.device}")
+        print(f"again     {card.training.command}")
     for limit in card.limits:
         print(f"limit     {limit}")
 

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from voxveil import hub
 from voxveil.audio.fbank import Fbank, without_mean
 from voxveil.audio.lengths import repeated
 from voxveil.models.speaker.speechbrain_layers import convolution, normalisation, time_delay
@@ -169,16 +168,3 @@ class ECAPA(nn.Module):
     def coarse(self) -> ECAPA:
         """Itself: it takes a clip in one piece."""
         return self
-
-
-def load() -> ECAPA:
-    """The published encoder, its weights verified and proved to be loaded.
-
-    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
-
-    >>> load().sample_rate  # doctest: +SKIP
-    16000
-    """
-    encoder = ECAPA()
-    hub.load_into(encoder, hub.card("ecapa-voxceleb"))
-    return encoder

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from voxveil import hub
 from voxveil.audio.levels import rms
 from voxveil.audio.mel import MelSpectrogram
 from voxveil.audio.spectrum import Stft
@@ -55,15 +54,21 @@ class GE2E(nn.Module):
 
     def forward(self, speech: Speech) -> Float[Tensor, "batch 256"]:
         """The embedding of every clip; clips of a batch are equally long."""
+        return F.normalize(self.embed(self.features(speech)), dim=-1)
+
+    def features(self, speech: Speech) -> Float[Tensor, "batch 40 frame"]:
+        """Mel power of the clip, padded with silence to the end of its last window."""
         speech = speech * (10.0 ** (MIN_DBFS / 20.0) / rms(speech)).clamp_min(1.0)
         starts = window_starts(speech.shape[-1], self.step_frames)
         needed = (starts[-1] + WINDOW_FRAMES) * HOP_SAMPLES
-        speech = F.pad(speech, (0, max(0, needed - speech.shape[-1])))
-        frames = self.mel(speech).transpose(1, 2)
-        windows = torch.stack([frames[:, start : start + WINDOW_FRAMES] for start in starts], dim=1)
+        mel: Tensor = self.mel(F.pad(speech, (0, max(0, needed - speech.shape[-1]))))
+        return mel[:, :, : starts[-1] + WINDOW_FRAMES]
+
+    def embed(self, features: Float[Tensor, "batch 40 frame"]) -> Float[Tensor, "batch 256"]:
+        """The mean of the windows' embeddings."""
+        windows = features.unfold(2, WINDOW_FRAMES, self.step_frames).permute(0, 2, 3, 1)
         embedded = self.embed_windows(windows.flatten(0, 1))
-        mean = embedded.view(speech.shape[0], len(starts), -1).mean(1)
-        return F.normalize(mean, dim=-1)
+        return embedded.view(features.shape[0], windows.shape[1], -1).mean(1)
 
     def embed_windows(self, mels: Float[Tensor, "window 160 40"]) -> Float[Tensor, "window 256"]:
         """The network itself: mel windows → unit vectors."""
@@ -89,33 +94,3 @@ def window_starts(length_samples: int, step_frames: int) -> list[int]:
     starts = list(range(0, max(1, frames - WINDOW_FRAMES + step_frames + 1), step_frames))
     covered = (length_samples - starts[-1] * HOP_SAMPLES) / (WINDOW_FRAMES * HOP_SAMPLES)
     return starts[:-1] if covered < MIN_COVERAGE and len(starts) > 1 else starts
-
-
-def load() -> GE2E:
-    """The published encoder, its weights verified and proved to be loaded.
-
-    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
-
-    >>> load().sample_rate  # doctest: +SKIP
-    16000
-    """
-    encoder = GE2E()
-    hub.load_into(encoder, hub.card("ge2e"), self_test=known_answer)
-    return encoder
-
-
-def known_answer(encoder: nn.Module) -> Float[Tensor, " value"]:
-    """Sixteen entries of the embedding of a fixed buzz: a fingerprint of weights and front end together.
-
-    >>> known_answer(GE2E()).shape
-    torch.Size([16])
-    """
-    time_s = torch.arange(48_000, dtype=torch.float64) / 16_000
-    pitch_hz = 120.0 + 30.0 * torch.sin(2.0 * math.pi * 0.7 * time_s)
-    phase = 2.0 * math.pi * torch.cumsum(pitch_hz / 16_000, 0)
-    buzz = sum(torch.sin(k * phase) / k for k in range(1, 25))
-    syllables = 0.55 + 0.45 * torch.sin(2.0 * math.pi * 3.0 * time_s)
-    speech = (0.05 * torch.as_tensor(buzz) * syllables).float()[None]
-    with torch.no_grad():
-        embedding: Tensor = encoder(speech)
-    return embedding[0, ::16]

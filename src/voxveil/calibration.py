@@ -1,0 +1,68 @@
+"""What a model is worth on speakers it never heard: its error rates and thresholds, written on its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from voxveil import hub
+from voxveil.audio.corpus import Utterance, read_corpus
+from voxveil.cards.card import Figure
+from voxveil.errors import BadInputError
+from voxveil.loading import embedder, scorer
+from voxveil.verify.evaluate import Evaluation, embed_all, evaluate
+from voxveil.verify.trials import all_pairs
+
+Figures = dict[str, Figure]
+
+
+def calibrate(card_path: Path, corpus: Path, device: str = "cpu") -> tuple[dict[str, Figures], Figures]:
+    """Thresholds and error rates for the card in ``card_path`` from all pairs of recordings of ``corpus``.
+
+    An encoder is judged with the cosine and the Euclidean score, a PLDA together with its encoder.
+
+    Raises what :func:`speakers_of` and :func:`~voxveil.verify.evaluate.embed_all` raise.
+    """
+    card = hub.card(str(card_path))
+    spoken = speakers_of(corpus)
+    trials = all_pairs(spoken)
+    encoder = encoder_of(card_path)
+    voices = embed_all(embedder(encoder, device), [u.path for u in spoken], torch.device(device))
+    kinds = ("plda",) if card.network.architecture == "plda" else ("cosine", "euclidean")
+    found = {kind: evaluate(scorer(kind, encoder, device), voices, trials) for kind in kinds}
+    where = f"{corpus.name}: {len(spoken)} recordings of {_count(spoken)} speakers, all {len(trials)} pairs"
+    return {kind: _thresholds(one, where) for kind, one in found.items()}, _measured(found[kinds[0]], where)
+
+
+def encoder_of(card_path: Path) -> str:
+    """The encoder whose embeddings the PLDA of a card scores: the one beside it, else this package's own of that name.
+
+    >>> encoder_of(Path("no/such/ivector-plda.toml"))
+    'ivector'
+    """
+    stem = card_path.stem.removesuffix("-plda")
+    beside = card_path.with_name(f"{stem}.toml")
+    return str(beside) if beside.exists() else stem
+
+
+def speakers_of(corpus: Path) -> list[Utterance]:
+    """The recordings of ``corpus``; raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them."""
+    spoken = read_corpus(corpus)
+    if _count(spoken) < 2:
+        raise BadInputError(f"{corpus} holds one speaker only: telling speakers apart takes at least two.")
+    return spoken
+
+
+def _count(spoken: Sequence[Utterance]) -> int:
+    return len({u.speaker for u in spoken})
+
+
+def _thresholds(found: Evaluation, where: str) -> Figures:
+    return {criterion: Figure(round(value, 4), where) for criterion, value in found.thresholds.items()}
+
+
+def _measured(found: Evaluation, where: str) -> Figures:
+    rates = {"eer_percent": found.eer, "eer_low_percent": found.eer_low, "eer_high_percent": found.eer_high}
+    return {name: Figure(round(100.0 * rate, 3), where) for name, rate in rates.items()}

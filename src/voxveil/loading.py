@@ -1,0 +1,94 @@
+"""Encoders, scorers and verification systems by name, with their weights: from a card to something that can be called.
+
+A name is that of a model's card, or the path of a card of one's own (``mine.toml``). Each is loaded once a process.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from voxveil import catalog, hub
+from voxveil.errors import ModelUnavailableError, VoxveilError
+from voxveil.models.speaker.known_answer import known_answer
+from voxveil.roles import Embedder, Scorer
+from voxveil.verify.verifier import Verifier
+
+
+@lru_cache(maxsize=16)
+def embedder(name: str, device: str = "cpu") -> Embedder:
+    """A speaker encoder, its weights verified and proved to be loaded.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
+    """
+    card = hub.card(name)
+    if card.kind != "speaker encoder":
+        raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a speaker encoder.")
+    loaded: Embedder = _network(card, device, known_answer)
+    return loaded
+
+
+@lru_cache(maxsize=16)
+def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
+    """A scorer for the embeddings of ``encoder``: ``cosine``, ``euclidean``, or ``plda``, which is trained for it.
+
+    The PLDA of the encoder on card X is on card X-plda, in the same folder.
+    """
+    if kind != "plda":
+        made: Scorer = catalog.part("scorer", kind)
+        return made
+    trained: Scorer = _network(hub.card(_plda_of(encoder)), device)
+    return trained
+
+
+def verifier(name: str, device: str = "cpu", criterion: str = "eer") -> Verifier:
+    """A verification system (one of ``catalog.SYSTEMS``), or an encoder with the cosine score.
+
+    Its threshold is the one its card gives for ``criterion``, ``eer``, ``frr1`` or ``far1``; for a model whose card
+    has no calibrated ones, the publishers'.
+
+    Raises :class:`~voxveil.errors.VoxveilError` where the card gives neither.
+    """
+    encoder, kind = catalog.SYSTEMS.get(name, (name, "cosine"))
+    card = hub.card(encoder)
+    known = (hub.card(_plda_of(encoder)) if kind == "plda" else card).thresholds.get(kind, {})
+    figure = known.get(criterion, known.get("published"))
+    if figure is None:
+        raise VoxveilError(f"The card of '{encoder}' gives no threshold for {kind} at {criterion}: calibrate it first.")
+    label = name if name in catalog.SYSTEMS else card.name
+    return Verifier(label, embedder(encoder, device), scorer(kind, encoder, device), figure.value)
+
+
+def _network(card: hub.Card, device: str, self_test: Any = None) -> Any:
+    check_device(device)
+    architecture = card.network.architecture
+    network: nn.Module = catalog.part("architecture", architecture)(**card.network.size)
+    rename = catalog.part("checkpoint", architecture) if architecture in catalog.PARTS["checkpoint"] else None
+    hub.load_into(network, card, self_test=self_test, rename=rename)
+    return network.to(device)
+
+
+def _plda_of(encoder: str) -> str:
+    path = Path(encoder)
+    return str(path.with_name(f"{path.stem}-plda.toml")) if path.suffix == ".toml" else f"{encoder}-plda"
+
+
+def check_device(device: str) -> None:
+    """Raises :class:`~voxveil.errors.VoxveilError` for a device that this machine does not have.
+
+    >>> check_device("tpu")
+    Traceback (most recent call last):
+    voxveil.errors.VoxveilError: There is no device 'tpu'; use cpu or cuda.
+    """
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError:
+        kind, index = "unknown", 0
+    if kind not in ("cpu", "cuda"):
+        raise VoxveilError(f"There is no device '{device}'; use cpu or cuda.")
+    if kind == "cuda" and index >= torch.cuda.device_count():
+        raise VoxveilError(f"There is no device '{device}' on this machine; use --device cpu.")

@@ -1,0 +1,129 @@
+"""The recipes of the shipped weights: sizes that a laptop trains in half an hour and runs in real time.
+
+They differ from the published sizes where an hour of speech would not fill those; numbers of steps and rates are what
+was found to serve on speech of other speakers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+SPEEDS = (1.0, 0.9, 1.1, 0.82, 1.2)
+"""Playing speeds; each makes other speakers of the speakers that there are."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whose idea the model is, as its card says it; ``citation`` is BibTeX."""
+
+    title: str
+    paper: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """How a network is trained. ``last`` is the layer whose output is the embedding, where that layer is linear."""
+
+    origin: Origin
+    steps: int
+    size: Mapping[str, int] = field(default_factory=dict)
+    last: str | None = None
+    batch: int = 64
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
+class ExtractorRecipe:
+    """How an i-vector extractor is trained, on how many crops of 4 s."""
+
+    origin: Origin
+    crops: int
+    size: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class BackendRecipe:
+    """How a PLDA is trained, on how many crops of 4 s, and how many dimensions LDA keeps."""
+
+    origin: Origin
+    crops: int
+    kept: int
+
+
+_ECAPA = Origin(
+    "ECAPA-TDNN, 256 channels",
+    "B. Desplanques, J. Thienpondt, K. Demuynck: ECAPA-TDNN: Emphasized Channel Attention, Propagation and Aggregation "
+    "in TDNN Based Speaker Verification, Interspeech 2020",
+    "@inproceedings{desplanques2020ecapa, title={{ECAPA-TDNN}: Emphasized Channel Attention, Propagation and "
+    "Aggregation in {TDNN} Based Speaker Verification}, author={Desplanques, Brecht and Thienpondt, Jenthe and "
+    "Demuynck, Kris}, booktitle={Interspeech}, pages={3830--3834}, year={2020}}",
+)
+_RESNET = Origin(
+    "ResNetSE34L",
+    "J. S. Chung et al.: In Defence of Metric Learning for Speaker Recognition, Interspeech 2020",
+    "@inproceedings{chung2020defence, title={In Defence of Metric Learning for Speaker Recognition}, author={Chung, "
+    "Joon Son and Huh, Jaesung and Mun, Seongkyu and Lee, Minjae and Heo, Hee Soo and Choe, Soyeon and Ham, Chiheon "
+    "and Jung, Sunghwan and Lee, Bong-Jin and Han, Icksang}, booktitle={Interspeech}, pages={2977--2981}, year={2020}}",
+)
+_RESNET_V2 = Origin(
+    "ResNetSE34V2",
+    "Y. Kwon, H. S. Heo, B.-J. Lee, J. S. Chung: The ins and outs of speaker recognition: lessons from VoxSRC 2020, "
+    "ICASSP 2021",
+    "@inproceedings{kwon2021ins, title={The ins and outs of speaker recognition: lessons from {VoxSRC} 2020}, "
+    "author={Kwon, Yoohwan and Heo, Hee-Soo and Lee, Bong-Jin and Chung, Joon Son}, booktitle={ICASSP}, "
+    "pages={5809--5813}, year={2021}}",
+)
+_XVECTOR = Origin(
+    "x-vector network, 256 channels",
+    "D. Snyder, D. Garcia-Romero, G. Sell, D. Povey, S. Khudanpur: X-Vectors: Robust DNN Embeddings for Speaker "
+    "Recognition, ICASSP 2018",
+    "@inproceedings{snyder2018xvectors, title={{X-Vectors}: Robust {DNN} Embeddings for Speaker Recognition}, "
+    "author={Snyder, David and Garcia-Romero, Daniel and Sell, Gregory and Povey, Daniel and Khudanpur, Sanjeev}, "
+    "booktitle={ICASSP}, pages={5329--5333}, year={2018}}",
+)
+_GE2E = Origin(
+    "GE2E's network, trained with an angular margin",
+    "L. Wan, Q. Wang, A. Papir, I. Lopez Moreno: Generalized End-to-End Loss for Speaker Verification, ICASSP 2018",
+    "@inproceedings{wan2018ge2e, title={Generalized End-to-End Loss for Speaker Verification}, author={Wan, Li and "
+    "Wang, Quan and Papir, Alan and Lopez Moreno, Ignacio}, booktitle={ICASSP}, pages={4879--4883}, year={2018}}",
+)
+
+ENCODERS = {
+    "ecapa": EncoderRecipe(
+        _ECAPA, 1500, {"channels": 256, "squeeze_channels": 64, "attention_channels": 64, "dim": 128}, "fc.conv"
+    ),
+    "ecapa-taoruijie": EncoderRecipe(_ECAPA, 1500, {"channels": 256}),
+    "ge2e": EncoderRecipe(_GE2E, 3000),
+    "resnetse34l": EncoderRecipe(_RESNET, 1500, last="fc"),
+    "resnetse34v2": EncoderRecipe(_RESNET_V2, 1500, last="fc"),
+    "xvector": EncoderRecipe(_XVECTOR, 3000, {"channels": 256, "pooled_channels": 768, "dim": 128}, "blocks.16.w"),
+}
+
+IVECTOR = ExtractorRecipe(
+    Origin(
+        "i-vector extractor, 64 Gaussians and 100 factors",
+        "N. Dehak, P. Kenny, R. Dehak, P. Dumouchel, P. Ouellet: Front-End Factor Analysis for Speaker Verification, "
+        "IEEE TASLP 19(4), 2011",
+        "@article{dehak2011frontend, title={Front-End Factor Analysis for Speaker Verification}, author={Dehak, Najim "
+        "and Kenny, Patrick J. and Dehak, R{\\'e}da and Dumouchel, Pierre and Ouellet, Pierre}, journal={IEEE "
+        "Transactions on Audio, Speech, and Language Processing}, volume={19}, number={4}, pages={788--798}, "
+        "year={2011}}",
+    ),
+    crops=6400,
+    size={"components": 64, "factors": 100},
+)
+
+PLDA = BackendRecipe(
+    Origin(
+        "PLDA",
+        "D. Garcia-Romero, C. Espy-Wilson: Analysis of i-vector Length Normalization in Speaker Recognition Systems, "
+        "Interspeech 2011",
+        "@inproceedings{garciaromero2011analysis, title={Analysis of i-vector Length Normalization in Speaker "
+        "Recognition Systems}, author={Garcia-Romero, Daniel and Espy-Wilson, Carol Y.}, booktitle={Interspeech}, "
+        "pages={249--252}, year={2011}}",
+    ),
+    crops=6400,
+    kept=100,
+)

@@ -1,0 +1,198 @@
+"""Training a model by name: from a corpus to weights, and a card that says what they are worth.
+
+Writes ``NAME.safetensors`` and ``NAME.toml`` into a folder; the path of that card is a model's name everywhere else.
+The recipes are those of the weights in this package (:mod:`voxveil.train.recipes`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Generator, nn
+
+from voxveil import catalog
+from voxveil.audio.corpus import Utterance, read_mono
+from voxveil.calibration import calibrate, encoder_of, speakers_of
+from voxveil.cards.card import Card, Network, SelfTest, Training, Weights
+from voxveil.cards.writing import card_text
+from voxveil.errors import BadOutputError, VoxveilError
+from voxveil.loading import check_device, embedder
+from voxveil.models.speaker.ivector import IVector
+from voxveil.models.speaker.known_answer import known_answer
+from voxveil.roles import Embedder, Progress
+from voxveil.train.encoder import EncoderTrainee
+from voxveil.train.export import write_weights, write_whole
+from voxveil.train.extractor import fit_backend, fit_ivector
+from voxveil.train.loop import Plan
+from voxveil.train.loop import train as run
+from voxveil.train.recipes import ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
+from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
+from voxveil.verify.evaluate import embed_all, evaluate
+from voxveil.verify.scorers import cosine
+from voxveil.verify.trials import all_pairs
+
+SELF_TEST_TOLERANCE = 5e-4
+MeasuredHook = Callable[[Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be trained, on what, and how.
+
+    ``corpus`` is laid out as :func:`~voxveil.audio.corpus.read_corpus` reads it; ``judge`` is a corpus of other
+    speakers, with several recordings of each, on which the model is measured and its thresholds are found. ``steps``
+    None: as many as the recipe says.
+    """
+
+    name: str
+    corpus: Path
+    out: Path
+    judge: Path | None = None
+    steps: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    licence: str = "not stated"
+
+    @property
+    def command(self) -> str:
+        """The command that does it again, without the folders' places."""
+        judge = f" --judge {self.judge.name}" if self.judge is not None else ""
+        steps = f" --steps {self.steps}" if self.steps is not None else ""
+        return (
+            f"voxveil train {self.name} --corpus {self.corpus.name}{judge}{steps} --seed {self.seed} "
+            f"--precision {self.precision} -o OUT"
+        )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    network: nn.Module
+    origin: Origin
+    kind: str
+    description: Network
+
+
+def names() -> list[str]:
+    """What can be trained.
+
+    >>> "ecapa" in names() and "ivector-plda" in names()
+    True
+    """
+    encoders = [*ENCODERS, "ivector"]
+    return sorted([*encoders, *(f"{name}-plda" for name in encoders)])
+
+
+def train(request: Request, progress: Progress | None = None, on_measured: MeasuredHook | None = None) -> Path:
+    """Trains, writes, measures, and gives the path of the card.
+
+    A PLDA is trained for the encoder of its name, ``ivector-plda`` for ``ivector``: the one whose card lies in the
+    same folder, else this package's. A training of a network that was interrupted goes on where it was.
+
+    Raises :class:`~voxveil.errors.VoxveilError` and its siblings for an unknown name, a corpus that does not serve,
+    and places that cannot be written.
+    """
+    if request.name not in names():
+        raise VoxveilError(f"There is no recipe for '{request.name}'; there is: {', '.join(names())}.")
+    check_device(request.device)
+    spoken = speakers_of(request.corpus)
+    if request.judge is not None:
+        speakers_of(request.judge)
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadOutputError(f"{request.out} cannot be made: {error.strerror}.") from error
+    torch.manual_seed(request.seed)
+    bank = _bank(spoken, torch.device(request.device))
+    started = time.monotonic()
+    trained = _trained(request, bank, progress, on_measured)
+    minutes = (time.monotonic() - started) / 60.0
+    weights = write_weights(trained.network, request.out, request.name)
+    card = _card(request, trained, weights, f"{bank.seconds / 60.0:.0f} minutes of {bank.speakers} speakers", minutes)
+    path = request.out / f"{request.name}.toml"
+    write_whole(path, card_text(card).encode())
+    if request.judge is not None:
+        thresholds, measured = calibrate(path, request.judge, request.device)
+        write_whole(path, card_text(replace(card, thresholds=thresholds, measured=measured)).encode())
+    return path
+
+
+def _bank(spoken: list[Utterance], device: torch.device) -> SpeechBank:
+    return SpeechBank((read_mono(u.path, SAMPLE_RATE) for u in spoken), [u.speaker for u in spoken], SPEEDS, device)
+
+
+def _trained(
+    request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
+) -> _Trained:
+    generator = Generator().manual_seed(request.seed)
+    if request.name.endswith("-plda"):
+        encoder = embedder(encoder_of(request.out / f"{request.name}.toml"), request.device)
+        scorer = fit_backend(encoder, bank, request.steps or PLDA.crops, PLDA.kept, generator, progress)
+        size = {"dim": scorer.centre.shape[0], "kept": scorer.projection.shape[0]}
+        return _Trained(scorer, PLDA.origin, "scorer", Network("plda", size))
+    if request.name == "ivector":
+        extractor = IVector(**IVECTOR.size).to(request.device)
+        fit_ivector(extractor, bank, request.steps or IVECTOR.crops, generator, progress)
+        return _Trained(extractor, IVECTOR.origin, "speaker encoder", Network("ivector", IVECTOR.size))
+    return _encoder(request, bank, progress, on_measured)
+
+
+def _encoder(
+    request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
+) -> _Trained:
+    recipe = ENCODERS[request.name]
+    network: nn.Module = catalog.part("architecture", request.name)(**recipe.size)
+    trainee = EncoderTrainee(
+        network,
+        bank,
+        recipe.batch,
+        half=request.precision == "bf16",
+        device=torch.device(request.device),
+        judge=None if request.judge is None else _judge(request.judge, torch.device(request.device)),
+        last=None if recipe.last is None else network.get_submodule(recipe.last),  # type: ignore[arg-type]
+    )
+    plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
+    run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
+    description = Network(request.name, recipe.size)
+    return _Trained(trainee.trained(), recipe.origin, "speaker encoder", description)  # type: ignore[arg-type]
+
+
+def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:
+    spoken = speakers_of(corpus)
+    trials = all_pairs(spoken)
+
+    def judge(encoder: Embedder) -> Mapping[str, float]:
+        voices = embed_all(encoder, [u.path for u in spoken], device)
+        return {"eer_percent": 100.0 * evaluate(cosine, voices, trials).eer}
+
+    return judge
+
+
+def _card(request: Request, trained: _Trained, weights: Weights, heard: str, minutes: float) -> Card:
+    where = f"{request.device}, {torch.get_num_threads()} threads" if request.device == "cpu" else request.device
+    proof = None
+    if trained.kind == "speaker encoder":
+        answer = known_answer(trained.network.cpu())
+        proof = SelfTest(tuple(round(float(value), 6) for value in answer), SELF_TEST_TOLERANCE)
+    return Card(
+        name=request.name,
+        kind=trained.kind,
+        title=trained.origin.title,
+        paper=trained.origin.paper,
+        citation=trained.origin.citation,
+        licence=request.licence,
+        weights=weights,
+        network=trained.description,
+        limits=(
+            "Hears 16 kHz speech.",
+            f"Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
+            "Languages, channels and ways of speaking that its data do not have are less certain.",
+        ),
+        training=Training(f"{request.corpus.name}: {heard}", request.command, request.seed, round(minutes, 1), where),
+        self_test=proof,
+    )
