@@ -25,7 +25,7 @@ from voxveil.loading import check_device, embedder
 from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import known_answer
 from voxveil.roles import Embedder, Progress
-from voxveil.train.encoder import EncoderTrainee
+from voxveil.train.encoder import EncoderTrainee, sharpened
 from voxveil.train.export import write_weights, write_whole
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
@@ -158,8 +158,11 @@ def _encoder(
     )
     plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
     run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
+    encoder = trainee.trained()
+    if recipe.last is not None:
+        encoder = sharpened(encoder, recipe.last, bank, Generator().manual_seed(request.seed))
     description = Network(request.name, recipe.size)
-    return _Trained(trainee.trained(), recipe.origin, "speaker encoder", description)  # type: ignore[arg-type]
+    return _Trained(encoder, recipe.origin, "speaker encoder", description)  # type: ignore[arg-type]
 
 
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:

@@ -13,10 +13,13 @@ from torch import Generator, Tensor, nn
 
 from voxveil.roles import Embedder, Speech
 from voxveil.train.augment import Surroundings, masked
+from voxveil.train.extractor import crops_elsewhere
 from voxveil.train.margin import AngularMargin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
+from voxveil.train.within_class import fold, whitening
 
 SHORTEST_S, LONGEST_S = 1.6, 3.0
+SHARPENING_CROPS = 6400
 MARGIN_RISES_UNTIL = 0.2
 """Share of the training over which the margin grows from zero to its full size."""
 
@@ -90,24 +93,21 @@ class EncoderTrainee:
         """A copy of the encoder that gives the embeddings which the head sees, in eval mode."""
         twin, last = copy.deepcopy((self.encoder, self.last))
         if last is not None:
-            fold(self.centring, last)
+            centring = self.centring
+            assert isinstance(centring, nn.BatchNorm1d)
+            assert centring.running_mean is not None and centring.running_var is not None
+            fold(last, centring.running_mean, torch.diag((centring.running_var + centring.eps).rsqrt()))
         return twin.eval()  # type: ignore[attr-defined]
 
 
-def fold(centring: nn.Module, last: nn.Linear | nn.Conv1d) -> None:
-    """Makes the step between network and head part of the network: (W·x + b − μ) / σ is again linear in x.
-
-    >>> last, centring = nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False).eval()
-    >>> _ = centring.running_mean.fill_(1.0), centring.running_var.fill_(4.0)
-    >>> x = torch.randn(5, 2)
-    >>> wanted = centring(last(x))
-    >>> fold(centring, last)
-    >>> bool(torch.allclose(last(x), wanted, atol=1e-6))
-    True
-    """
-    assert isinstance(centring, nn.BatchNorm1d) and last.bias is not None
-    assert centring.running_mean is not None and centring.running_var is not None
-    scale = (centring.running_var + centring.eps).rsqrt()
-    with torch.no_grad():
-        last.weight.mul_(scale.view(-1, *[1] * (last.weight.dim() - 1)))
-        last.bias.copy_((last.bias - centring.running_mean) * scale)
+def sharpened(encoder: TwoHalves, last: str, bank: SpeechBank, generator: Generator) -> TwoHalves:
+    """``encoder`` with the within-class normalisation of its embeddings as part of its layer ``last``; in place."""
+    vectors: list[Tensor] = []
+    owners: list[Tensor] = []
+    for speech, classes in crops_elsewhere(bank, SHARPENING_CROPS, generator):
+        with torch.no_grad():
+            vectors.append(encoder.embed(encoder.features(speech)))
+        owners.append(classes.to(speech.device))
+    layer = encoder.get_submodule(last)  # type: ignore[attr-defined]
+    fold(layer, *whitening(torch.cat(vectors), torch.cat(owners)))
+    return encoder

@@ -49,7 +49,7 @@ class Plan:
     learning_rate: float
     weight_decay: float = 0.05
     warmup_share: float = 0.1
-    measure_every: int = 250
+    measure_every: int = 200
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -92,13 +92,13 @@ _GE2E = Origin(
 
 ENCODERS = {
     "ecapa": EncoderRecipe(
-        _ECAPA, 1500, {"channels": 256, "squeeze_channels": 64, "attention_channels": 64, "dim": 128}, "fc.conv"
+        _ECAPA, 1000, {"channels": 256, "squeeze_channels": 64, "attention_channels": 64, "dim": 128}, "fc.conv"
     ),
-    "ecapa-taoruijie": EncoderRecipe(_ECAPA, 1500, {"channels": 256}),
-    "ge2e": EncoderRecipe(_GE2E, 3000),
-    "resnetse34l": EncoderRecipe(_RESNET, 1500, last="fc"),
-    "resnetse34v2": EncoderRecipe(_RESNET_V2, 1500, last="fc"),
-    "xvector": EncoderRecipe(_XVECTOR, 3000, {"channels": 256, "pooled_channels": 768, "dim": 128}, "blocks.16.w"),
+    "ecapa-taoruijie": EncoderRecipe(_ECAPA, 1000, {"channels": 256}),
+    "ge2e": EncoderRecipe(_GE2E, 2400),
+    "resnetse34l": EncoderRecipe(_RESNET, 1200, last="fc"),
+    "resnetse34v2": EncoderRecipe(_RESNET_V2, 1200, last="fc"),
+    "xvector": EncoderRecipe(_XVECTOR, 2400, {"channels": 256, "pooled_channels": 768, "dim": 128}, "blocks.16.w"),
 }
 
 IVECTOR = ExtractorRecipe(
