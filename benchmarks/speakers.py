@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile as sf
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float64
 from torch import Tensor
 
-from voxveil.roles import Embedder
+from voxveil import catalog, loading
+from voxveil.verify.verifier import Verifier
 
 RATE = 16_000
 CLIP_S = 6.0
@@ -20,12 +24,12 @@ LEAST_S = 3.0
 
 @dataclass(frozen=True)
 class Clip:
-    """The first six seconds of an utterance, and the mean embedding of the speaker's other utterances."""
+    """The first six seconds of an utterance, and its speaker as every verifier knows him from his other utterances."""
 
     speaker: str
     path: Path
     speech: Tensor
-    enrolled: Tensor
+    enrolled: dict[str, Tensor]
 
 
 def corpus_argument(description: str | None) -> argparse.ArgumentParser:
@@ -47,17 +51,34 @@ def utterances(corpus: Path) -> dict[str, list[tuple[Path, Tensor]]]:
     return found
 
 
-def clips(corpus: Path, embedder: Embedder) -> list[Clip]:
+def ensemble() -> dict[str, Verifier]:
+    return {name: loading.verifier(name) for name in catalog.ENSEMBLE}
+
+
+def clips(corpus: Path, verifiers: Mapping[str, Verifier]) -> list[Clip]:
     made = []
     for speaker, spoken in utterances(corpus).items():
         with torch.no_grad():
-            voices = torch.cat([embedder(speech[None]) for _, speech in spoken])
+            voices = {n: torch.cat([v.embedder(s[None]) for _, s in spoken]) for n, v in verifiers.items()}
         for index, (path, speech) in enumerate(spoken):
             if len(speech) < LEAST_S * RATE:
                 continue
-            others = torch.cat([voices[:index], voices[index + 1 :]]).mean(0)
-            made.append(Clip(speaker, path, speech[: round(CLIP_S * RATE)], F.normalize(others, dim=0)))
+            others = {n: torch.cat([v[:index], v[index + 1 :]]).mean(0) for n, v in voices.items()}
+            enrolled = {n: F.normalize(mean, dim=0) for n, mean in others.items()}
+            made.append(Clip(speaker, path, speech[: round(CLIP_S * RATE)], enrolled))
     return made
+
+
+def scores(
+    speech: Tensor, owners: Sequence[Clip], verifiers: Mapping[str, Verifier]
+) -> dict[str, Float64[np.ndarray, " clip"]]:
+    """What every verifier says of every clip [clip, time] and its owner."""
+    found = {}
+    for name, verifier in verifiers.items():
+        enrolled = torch.stack([owner.enrolled[name] for owner in owners])
+        with torch.no_grad():
+            found[name] = verifier.scorer(enrolled, verifier.embedder(speech)).double().numpy()
+    return found
 
 
 def batches(chosen: list[Clip], size: int = 8) -> list[list[Clip]]:

@@ -39,10 +39,10 @@ def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     torch.set_num_threads(2)
     embedder = loading.embedder("ge2e")
-    speech = torch.stack([c.speech for c in batches(clips(options.corpus, embedder), 4)[0]])
+    speech = torch.stack([c.speech for c in batches(clips(options.corpus, {"ge2e": loading.verifier("ge2e")}), 4)[0]])
     audio_s = speech.numel() / RATE
     steps = EFFORT_STEPS["normal"]
-    coarse, veil = embedder.coarse(), Veil((embedder,))
+    coarse, veil = embedder.coarse(), Veil((loading.verifier("ge2e"),))
     carrier = veil.carrier()
     objective = veil.objective(speech, torch.Generator().manual_seed(0))
     leaves = [torch.zeros(shape, requires_grad=True) for shape in carrier.shapes(speech)]

@@ -16,7 +16,7 @@ from running import DATA, ENVIRONMENT, one_sentence, speech_file, voxveil, voxve
 
 RATE = 16_000
 NAME_OR_SETTING, USAGE, BAD_INPUT, BAD_OUTPUT, NO_MODEL, NO_EXTRA = 1, 2, 3, 4, 5, 6
-FAST = ("--effort", "fast")
+FAST = ("--effort", "fast", "--against", "ge2e")
 
 
 @pytest.fixture
@@ -216,9 +216,12 @@ def test_a_full_disk(tmp_path):
     ("words", "code", "named"),
     [
         (["--method", "cloak"], NAME_OR_SETTING, ["cloak", "there is: veil"]),
-        (["--against", "nobody"], NAME_OR_SETTING, ["nobody", "ge2e"]),
-        (["--against", "ge2e,nobody"], NAME_OR_SETTING, ["nobody", "ge2e"]),
+        (["--against", "nobody"], NO_MODEL, ["nobody", "ge2e"]),
+        (["--against", "ge2e,nobody"], NO_MODEL, ["nobody", "ge2e"]),
         (["--against", ""], NAME_OR_SETTING, ["ge2e"]),
+        (["--against", "ivector-plda"], NO_MODEL, ["ivector-plda", "scorer"]),
+        (["--against", "ge2e", "--except", "ge2e"], NAME_OR_SETTING, ["ge2e"]),
+        (["--except", "nobody"], NAME_OR_SETTING, ["nobody", "ge2e"]),
         (["--device", "toaster"], NAME_OR_SETTING, ["toaster", "cpu"]),
         (["--device", "meta"], NAME_OR_SETTING, ["meta", "cpu"]),
         (["--device", "mps"], NAME_OR_SETTING, ["mps", "cpu"]),

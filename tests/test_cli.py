@@ -18,9 +18,10 @@ import soundfile as sf
 from running import DATA, ENVIRONMENT, Ended, command, one_sentence, speech_file, voxveil, voxveil_here
 
 from voxveil import api, hub
+from voxveil.catalog import ENSEMBLE
 from voxveil.cli.jobs import jobs
 
-FAST = ("--effort", "fast")
+FAST = ("--effort", "fast", "--against", "ge2e")
 HEAVY = ("torch", "numpy", "scipy", "soundfile", "soxr", "jaxtyping")
 
 
@@ -116,6 +117,8 @@ def test_a_recording_is_protected_and_measured(tmp_path):
     result = told["verifiers"]["ge2e"]
     assert (told["clean"], told["protected"]) == (str(source), str(out))
     assert not result["accepted"] and result["protected_score"] < result["threshold"] < result["noise_score"]
+    assert set(told["verifiers"]) == set(ENSEMBLE)
+    assert not any(judged["accepted"] for judged in told["verifiers"].values())
     assert told["seconds"] > 0 and told["real_time_factor"] == pytest.approx(told["seconds"] / sf.info(out).duration)
     assert f"PESQ {told['quality']['pesq_wb']:.2f}" in done.out and "Not recognised" in done.out
 
@@ -150,7 +153,7 @@ def test_the_result_is_stored_as_the_recording_was(ge2e, tmp_path, kind):
         file.title = "Märchen"
         file.write(np.stack([sound, 0.5 * sound], axis=1))
     before = digest(source)
-    api.protect(source, out, effort="fast")
+    api.protect(source, out, effort="fast", against=("ge2e",))
     assert digest(source) == before
     one, other = sf.SoundFile(source), sf.SoundFile(out)
     for name in ("samplerate", "channels", "frames", "format", "subtype", "endian"):

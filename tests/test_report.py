@@ -90,7 +90,7 @@ def test_a_protection_that_only_adds_noise_is_no_better_than_noise(tmp_path):
 def test_the_published_verifier_is_not_fooled_by_noise_either(ge2e, tmp_path):
     sound = said("slt-1")
     noisy = stored(tmp_path / "noisy.wav", with_noise(sound, 25.0))
-    report = api.measure(DATA / "slt-1.flac", noisy, enrol=[DATA / "slt-2.flac"])
+    report = api.measure(DATA / "slt-1.flac", noisy, enrol=[DATA / "slt-2.flac"], against=("ge2e",))
     result = report.verifiers["ge2e"]
     assert result.accepted and result.clean_score > 0.9
     assert result.protected_score == pytest.approx(result.noise_score, abs=0.03)
@@ -101,10 +101,10 @@ def test_the_published_verifier_is_not_fooled_by_noise_either(ge2e, tmp_path):
 def test_another_speaker_is_refused_and_a_wrong_enrolment_proves_nothing(ge2e, tmp_path):
     length = len(said("slt-1"))
     other = stored(tmp_path / "other.wav", said("rms-2")[:length])
-    refused = api.measure(DATA / "slt-1.flac", other, enrol=[DATA / "slt-2.flac"])
+    refused = api.measure(DATA / "slt-1.flac", other, enrol=[DATA / "slt-2.flac"], against=("ge2e",))
     assert not refused.verifiers["ge2e"].accepted
     assert refused.verdict().startswith("Not recognised")
-    blind = api.measure(DATA / "slt-1.flac", DATA / "slt-1.flac", enrol=[DATA / "kal16-1.flac"])
+    blind = api.measure(DATA / "slt-1.flac", DATA / "slt-1.flac", enrol=[DATA / "kal16-1.flac"], against=("ge2e",))
     assert not blind.verifiers["ge2e"].accepted
     assert blind.verdict().startswith("The clean recording is not recognised by ge2e either")
 
@@ -262,7 +262,7 @@ def test_programs_are_told_too_that_nobody_speaks(tmp_path):
     for samples in (1, 3 * RATE):
         silent = stored(tmp_path / "silent.wav", np.zeros(samples))
         with pytest.raises(BadInputError, match="nobody speaks"):
-            api.measure(silent, silent)
+            api.measure(silent, silent, against=("ge2e",))
 
 
 def test_somebody_has_to_judge():

@@ -25,7 +25,7 @@ from voxveil.loading import check_device, embedder
 from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import known_answer
 from voxveil.roles import Embedder, Progress
-from voxveil.train.encoder import EncoderTrainee, sharpened
+from voxveil.train.encoder import EncoderTrainee
 from voxveil.train.export import write_weights, write_whole
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
@@ -76,6 +76,7 @@ class _Trained:
     origin: Origin
     kind: str
     description: Network
+    earlier_s: float = 0.0
 
 
 def names() -> list[str]:
@@ -111,7 +112,7 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     bank = _bank(spoken, torch.device(request.device))
     started = time.monotonic()
     trained = _trained(request, bank, progress, on_measured)
-    minutes = (time.monotonic() - started) / 60.0
+    minutes = (trained.earlier_s + time.monotonic() - started) / 60.0
     weights = write_weights(trained.network, request.out, request.name)
     card = _card(request, trained, weights, f"{bank.seconds / 60.0:.0f} minutes of {bank.speakers} speakers", minutes)
     path = request.out / f"{request.name}.toml"
@@ -154,15 +155,14 @@ def _encoder(
         half=request.precision == "bf16",
         device=torch.device(request.device),
         judge=None if request.judge is None else _judge(request.judge, torch.device(request.device)),
+        surroundings=recipe.surroundings,
+        margin_rises_until=recipe.margin_rises_until,
         last=None if recipe.last is None else network.get_submodule(recipe.last),  # type: ignore[arg-type]
     )
     plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
-    run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
-    encoder = trainee.trained()
-    if recipe.last is not None:
-        encoder = sharpened(encoder, recipe.last, bank, Generator().manual_seed(request.seed))
+    earlier_s = run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
     description = Network(request.name, recipe.size)
-    return _Trained(encoder, recipe.origin, "speaker encoder", description)  # type: ignore[arg-type]
+    return _Trained(trainee.trained(), recipe.origin, "speaker encoder", description, earlier_s)  # type: ignore[arg-type]
 
 
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:

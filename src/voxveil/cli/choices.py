@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from voxveil.catalog import ENSEMBLE
+from voxveil.errors import VoxveilError
+
 
 class Strength(StrEnum):
     """How far the voice is led away from its speaker."""
@@ -26,3 +29,25 @@ class Precision(StrEnum):
 
     bf16 = "bf16"
     fp32 = "fp32"
+
+
+def encoders(against: str | None, left_out: str | None) -> list[str]:
+    """The speaker encoders that ``--against`` and ``--except`` leave, both comma-separated.
+
+    Raises :class:`~voxveil.errors.VoxveilError` if one is left out that is not there, or none is left.
+
+    >>> encoders("ge2e, ecapa", None), encoders(None, "ge2e,ivector")
+    (['ge2e', 'ecapa'], ['ecapa', 'xvector', 'resnetse34l'])
+    """
+    chosen = list(ENSEMBLE) if against is None else _names(against)
+    without = [] if left_out is None else _names(left_out)
+    if odd := [name for name in without if name not in chosen]:
+        raise VoxveilError(f"'{odd[0]}' cannot be left out of {', '.join(chosen)}: it is not among them.")
+    left = [name for name in chosen if name not in without]
+    if not left:
+        raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(ENSEMBLE)}.")
+    return left
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from voxveil.cli import choices
+
 
 def command(
     clean: Annotated[Path, typer.Argument(help="The original recording.")],
@@ -15,7 +17,10 @@ def command(
     enrol: Annotated[
         list[Path] | None, typer.Option(help="Other recordings of the speaker (repeat the option for several).")
     ] = None,
-    against: Annotated[str, typer.Option(metavar="NAME,...", help="Verifiers to judge with.")] = "ge2e",
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Verifiers to judge with; default: all there are.")
+    ] = None,
+    left_out: Annotated[str | None, typer.Option("--except", metavar="NAME,...", help="Verifiers to spare.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Seed of the noise control.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -29,7 +34,7 @@ def command(
     from voxveil.cli.progress import bar
     from voxveil.cli.report import lines
 
-    names = [name.strip() for name in against.split(",")]
+    names = choices.encoders(against, left_out)
     with bar("measuring") as progress:
         measured = api.measure(
             clean, protected, enrol=enrol or (), against=names, device=device, seed=seed, progress=progress

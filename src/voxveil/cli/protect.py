@@ -29,7 +29,10 @@ def command(
     ] = None,
     effort: Annotated[choices.Effort, typer.Option(help="How long to think.")] = choices.Effort.normal,
     target: Annotated[str, typer.Option(help="auto, or a recording of another speaker to steer to.")] = "auto",
-    against: Annotated[str, typer.Option(metavar="NAME,...", help="Speaker encoders to lead astray.")] = "ge2e",
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Speaker encoders to lead astray; default: all there are.")
+    ] = None,
+    left_out: Annotated[str | None, typer.Option("--except", metavar="NAME,...", help="Encoders to spare.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="The same seed and thread count give the same bytes.")] = 0,
     report: Annotated[Path | None, typer.Option(metavar="FILE.json", help="Write what was measured.")] = None,
@@ -47,6 +50,7 @@ def command(
 
     if report is not None:
         _check_report(report)
+    encoders = choices.encoders(against, left_out)
     reports, worst = [], 0
     every = jobs(inputs, out)
     todo = [job for job in every if not (resume and _exists(job.destination))]
@@ -62,7 +66,7 @@ def command(
                     quality=quality,
                     effort=effort.value,
                     target=target,
-                    against=[name.strip() for name in against.split(",")],
+                    against=encoders,
                     device=device,
                     seed=seed,
                     overwrite=overwrite,

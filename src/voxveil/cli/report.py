@@ -24,11 +24,11 @@ def lines(report: Report) -> list[str]:
     out = [
         report.protected,
         f"  quality    PESQ {_number(cost.pesq_wb)} of 4.64   STOI {_number(cost.stoi)}   loudness {loudness} LU",
-        f"  {'verifier':<11}{'threshold':>11}{'clean':>10}{'protected':>11}{'noise of equal PESQ':>21}",
+        f"  {'verifier':<13}{'threshold':>9}{'clean':>10}{'protected':>11}{'noise of equal PESQ':>21}",
     ]
     for name, result in report.verifiers.items():
         out.append(
-            f"  {name:<11}{result.threshold:>11.2f}{result.clean_score:>10.2f}{result.protected_score:>11.2f}"
+            f"  {name:<13}{result.threshold:>9.2f}{result.clean_score:>10.2f}{result.protected_score:>11.2f}"
             f"{_number(result.noise_score):>21}  {'ACCEPTED' if result.accepted else 'refused'}"
         )
     out.append(f"  (speaker enrolled from {report.enrolment})")

@@ -1,8 +1,8 @@
 """``veil``, the default protection: an equaliser and a time–frequency mask that lead a voice away from its speaker.
 
-For speaker encoders E_k, speech x, carrier c and parameters p:
+For speaker encoders E_k with thresholds t_k, speech x, carrier c and parameters p:
 
-    minimise  Σ_k w · max(cos(E_k(c(p, x)), E_k(x)) − likeness, 0)          the voice is not recognised …
+    minimise  Σ_k w · max(cos(E_k(c(p, x)), E_k(x)) − likeness · t_k, 0)    the voice is not recognised …
               + q · loudness disturbance + i · envelope distortion           … and everybody still hears the same
 
 over random framings of the speech, by Adam with a change of variables. The carrier is a static 24-band equaliser times
@@ -32,8 +32,9 @@ from voxveil.perturb.objectives import EmbeddingDistance, Enough, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
 from voxveil.perturb.solvers import adam
-from voxveil.roles import Carrier, Embedder, Loss, Objective, Parameters, Progress, Speech
+from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
 from voxveil.transforms.crop import RandomStart
+from voxveil.verify.verifier import Verifier
 
 SAMPLE_RATE = 16_000
 IDENTITY_WEIGHT = 8.0
@@ -50,7 +51,8 @@ Channels = Float[Tensor, "batch channel time"]
 class Strength:
     """How far the voice is led away, and what that may cost.
 
-    ``likeness`` is the cosine to the speaker at which it is enough; the ranges bound the carriers.
+    ``likeness`` is the cosine to the speaker at which it is enough, as a share of each verifier's threshold; the
+    ranges bound the carriers.
 
     >>> STRENGTHS["medium"].likeness < STRENGTHS["light"].likeness
     True
@@ -63,9 +65,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "light": Strength(likeness=0.50, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
-    "medium": Strength(likeness=0.30, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
-    "strong": Strength(likeness=0.20, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
+    "light": Strength(likeness=0.68, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
+    "medium": Strength(likeness=0.40, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
+    "strong": Strength(likeness=0.27, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
 }
 
 EFFORT_STEPS = {"fast": 20, "normal": 40, "thorough": 120}
@@ -75,11 +77,12 @@ EFFORT_STEPS = {"fast": 20, "normal": 40, "thorough": 120}
 class Veil:
     """The protector.
 
-    ``embedders`` are the speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is another speaker's
-    speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] → [batch] and
-    ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more weight on
+    ``victims`` are the verifiers whose speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is
+    another speaker's speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] →
+    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more weight on
     quality, and what still falls below is scaled down until it holds.
 
+    >>> from voxveil.verify.scorers import cosine
     >>> class Tilt:
     ...     sample_rate, differentiable = 16_000, True
     ...     def __call__(self, speech):
@@ -88,11 +91,12 @@ class Veil:
     ...     def coarse(self):
     ...         return self
     >>> speech = torch.randn(1, 1, 16_000, generator=torch.Generator().manual_seed(0)) * 0.1
-    >>> Veil((Tilt(),), steps=2)(speech, seed=0).shape
+    >>> victim = Verifier("tilt", Tilt(), cosine, threshold=0.9)
+    >>> Veil((victim,), steps=2)(speech, seed=0).shape
     torch.Size([1, 1, 16000])
     """
 
-    embedders: tuple[Embedder, ...]
+    victims: tuple[Verifier, ...]
     strength: Strength = STRENGTHS["medium"]
     steps: int = EFFORT_STEPS["normal"]
     target: Speech | None = None
@@ -102,9 +106,9 @@ class Veil:
     sample_rate = SAMPLE_RATE
 
     def __post_init__(self) -> None:
-        wrong = [e for e in self.embedders if e.sample_rate != SAMPLE_RATE or not e.differentiable]
-        if wrong or not self.embedders:
-            raise ValueError("veil needs at least one differentiable embedder, all at 16 kHz")
+        encoders = [victim.embedder for victim in self.victims]
+        if not encoders or any(e.sample_rate != SAMPLE_RATE or not e.differentiable for e in encoders):
+            raise ValueError("veil needs at least one verifier, their embedders differentiable and at 16 kHz")
         if self.quality_floor is not None and self.quality is None:
             raise ValueError("a quality floor needs a quality measure")
 
@@ -132,7 +136,7 @@ class Veil:
     def objective(self, clean: Speech, generator: torch.Generator) -> Objective:
         """What is minimised for this batch of clean speech."""
         with torch.no_grad():
-            attacks = [self._attack(embedder, clean) for embedder in self.embedders]
+            attacks = [self._attack(victim, clean) for victim in self.victims]
         victims = Weighted(tuple((IDENTITY_WEIGHT / len(attacks), attack) for attack in attacks))
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
         return Weighted(
@@ -142,9 +146,11 @@ class Veil:
             )
         )
 
-    def _attack(self, embedder: Embedder, clean: Speech) -> Objective:
+    def _attack(self, victim: Verifier, clean: Speech) -> Objective:
+        embedder = victim.embedder
         source = embedder(clean)
-        away = Enough(EmbeddingDistance(embedder.coarse(), source), floor=self.strength.likeness - 1.0)
+        enough = self.strength.likeness * victim.threshold
+        away = Enough(EmbeddingDistance(embedder.coarse(), source), floor=enough - 1.0)
         if self.target is None:
             return away
         target = embedder(self.target.to(clean)).expand_as(source)

@@ -13,15 +13,11 @@ from torch import Generator, Tensor, nn
 
 from voxveil.roles import Embedder, Speech
 from voxveil.train.augment import Surroundings, masked
-from voxveil.train.extractor import crops_elsewhere
 from voxveil.train.margin import AngularMargin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
-from voxveil.train.within_class import fold, whitening
 
 SHORTEST_S, LONGEST_S = 1.6, 3.0
-SHARPENING_CROPS = 6400
-MARGIN_RISES_UNTIL = 0.2
-"""Share of the training over which the margin grows from zero to its full size."""
+MARGIN = 0.2
 
 
 class TwoHalves(Embedder, Protocol):
@@ -61,17 +57,18 @@ class EncoderTrainee:
         device: torch.device | None = None,
         judge: Callable[[Embedder], Mapping[str, float]] | None = None,
         last: nn.Linear | nn.Conv1d | None = None,
-        margin: float = 0.2,
+        surroundings: Surroundings = Surroundings(),
+        margin_rises_until: float = 0.2,
     ) -> None:
         self.device = device or torch.device("cpu")
         dim = encoder(torch.zeros(2, SAMPLE_RATE)).shape[1]
         self.encoder: TwoHalves = encoder.to(self.device)  # type: ignore[assignment]
-        self.head = AngularMargin(dim, bank.classes).to(self.device)
+        self.head = AngularMargin(dim, bank.classes, MARGIN).to(self.device)
         self.last = last
         self.centring = nn.Identity() if last is None else nn.BatchNorm1d(dim, affine=False).to(self.device)
         self.network = nn.ModuleDict({"encoder": encoder, "centring": self.centring, "head": self.head})
-        self.bank, self.batch, self.half, self.judge, self.margin = bank, batch, half, judge, margin
-        self.surroundings = Surroundings(sample_rate=SAMPLE_RATE)
+        self.bank, self.batch, self.half, self.judge = bank, batch, half, judge
+        self.surroundings, self.margin_rises_until = surroundings, margin_rises_until
 
     def loss(self, done: float, generator: Generator) -> Tensor:
         """The mean loss of a batch that ``generator`` draws."""
@@ -81,7 +78,7 @@ class EncoderTrainee:
             features = masked(self.encoder.features(self.surroundings(speech, generator)), generator)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             vectors = self.encoder.embed(features)
-        self.head.margin = self.margin * min(1.0, done / MARGIN_RISES_UNTIL)
+        self.head.margin = MARGIN * min(1.0, done / self.margin_rises_until)
         loss: Tensor = self.head(F.normalize(self.centring(vectors.float()), dim=-1), classes.to(self.device))
         return loss.mean()
 
@@ -93,21 +90,24 @@ class EncoderTrainee:
         """A copy of the encoder that gives the embeddings which the head sees, in eval mode."""
         twin, last = copy.deepcopy((self.encoder, self.last))
         if last is not None:
-            centring = self.centring
-            assert isinstance(centring, nn.BatchNorm1d)
-            assert centring.running_mean is not None and centring.running_var is not None
-            fold(last, centring.running_mean, torch.diag((centring.running_var + centring.eps).rsqrt()))
+            assert isinstance(self.centring, nn.BatchNorm1d)
+            fold(self.centring, last)
         return twin.eval()  # type: ignore[attr-defined]
 
 
-def sharpened(encoder: TwoHalves, last: str, bank: SpeechBank, generator: Generator) -> TwoHalves:
-    """``encoder`` with the within-class normalisation of its embeddings as part of its layer ``last``; in place."""
-    vectors: list[Tensor] = []
-    owners: list[Tensor] = []
-    for speech, classes in crops_elsewhere(bank, SHARPENING_CROPS, generator):
-        with torch.no_grad():
-            vectors.append(encoder.embed(encoder.features(speech)))
-        owners.append(classes.to(speech.device))
-    layer = encoder.get_submodule(last)  # type: ignore[attr-defined]
-    fold(layer, *whitening(torch.cat(vectors), torch.cat(owners)))
-    return encoder
+def fold(centring: nn.BatchNorm1d, last: nn.Linear | nn.Conv1d) -> None:
+    """Makes the step between network and head part of the network: (W·x + b − μ) / σ is again linear in x.
+
+    >>> last, centring = nn.Linear(2, 3), nn.BatchNorm1d(3, affine=False).eval()
+    >>> _ = centring.running_mean.fill_(1.0), centring.running_var.fill_(4.0)
+    >>> x = torch.randn(5, 2)
+    >>> wanted = centring(last(x))
+    >>> fold(centring, last)
+    >>> bool(torch.allclose(last(x), wanted, atol=1e-6))
+    True
+    """
+    assert centring.running_mean is not None and centring.running_var is not None and last.bias is not None
+    scale = (centring.running_var + centring.eps).rsqrt()
+    with torch.no_grad():
+        last.weight.mul_(scale.view(-1, *[1] * (last.weight.dim() - 1)))
+        last.bias.copy_((last.bias - centring.running_mean) * scale)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,19 +71,19 @@ def train(
     checkpoint: Path,
     progress: Progress | None = None,
     on_measured: Callable[[Mapping[str, float]], None] | None = None,
-) -> None:
+) -> float:
     """Trains in place, and leaves ``checkpoint`` and beside it a log, ``.log.jsonl``: a line every measurement.
 
+    An existing ``checkpoint`` of the same plan is gone on from; returned are the seconds that had gone into it.
     ``on_measured`` is told what the log is told: step, mean loss since the last line, and what the trainee measures.
-
-    An existing ``checkpoint`` of the same plan is gone on from.
 
     Raises :class:`~voxveil.errors.BadInputError` for a checkpoint of another plan or network, and
     :class:`~voxveil.errors.VoxveilError` if the loss is no longer finite.
     """
     network = trainee.network
     optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-    first = _resume(network, optimiser, plan, checkpoint) if checkpoint.exists() else 0
+    first, past_s = _resume(network, optimiser, plan, checkpoint) if checkpoint.exists() else (0, 0.0)
+    started = time.monotonic()
     losses: list[Tensor] = []
     for step in range(first, plan.steps):
         for group in optimiser.param_groups:
@@ -103,9 +104,11 @@ def train(
                 raise VoxveilError(f"The loss was lost at step {step + 1} ({mean_loss}): train at a lower rate.")
             network.eval()
             found = {"step": step + 1, "loss": mean_loss, **trainee.measure()}
-            _keep(network, optimiser, plan, step + 1, checkpoint, found)
+            past = {"step": step + 1, "seconds": past_s + time.monotonic() - started}
+            _keep(network, optimiser, plan, past, checkpoint, found)
             if on_measured is not None:
                 on_measured(found)
+    return past_s
 
 
 def log_path(checkpoint: Path) -> Path:
@@ -122,10 +125,20 @@ def _generator(seed: int, step: int) -> Generator:
 
 
 def _keep(
-    network: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, step: int, path: Path, found: Mapping[str, float]
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    plan: Plan,
+    past: Mapping[str, float],
+    path: Path,
+    found: Mapping[str, float],
 ) -> None:
     part = path.with_name(path.name + ".part")
-    state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "plan": asdict(plan)}
+    state = {
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "past": dict(past),
+        "plan": asdict(plan),
+    }
     try:
         torch.save(state, part)
         part.replace(path)
@@ -136,11 +149,11 @@ def _keep(
         raise BadOutputError(f"{path} cannot be written: {error}.") from error
 
 
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, path: Path) -> int:
+def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, path: Path) -> tuple[int, float]:
     remedy = "continue with the settings it was begun with, or remove it"
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        begun, step = state["plan"], int(state["step"])
+        begun, step, seconds = state["plan"], int(state["past"]["step"]), float(state["past"]["seconds"])
     except Exception as error:  # a foreign file can break the reader in any way, and all mean the same
         raise BadInputError(f"{path} is no checkpoint of a training: remove it.") from error
     if begun != asdict(plan):
@@ -150,4 +163,4 @@ def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, pa
         optimiser.load_state_dict(state["optimiser"])
     except (RuntimeError, ValueError, KeyError) as error:
         raise BadInputError(f"{path} belongs to a training of another network or corpus: {remedy}.") from error
-    return step
+    return step, seconds
