@@ -68,11 +68,11 @@ def table(rows: dict[str, dict], count: int) -> str:
     lines = [
         "# Leave one out: verifiers that the protection did not know",
         "",
-        f"{count} clips of five speakers of LibriSpeech test-other. `veil` at default strength against all encoders of the",
-        "ensemble but one, judged by that one; the last column is the protection that knew it, too. Mean scores, and in",
+        f"{count} clips of five speakers of LibriSpeech test-other. `veil` at default strength against all encoders of",
+        "the ensemble but one, judged by that one; beside it the protection that knew it, too. Mean scores, and in",
         "brackets how many of a hundred clips are accepted at the threshold of the card.",
         "",
-        "| judge, left out | threshold | clean | noise of equal PESQ | protected, judge left out | judge known | PESQ-wb |",
+        "| judge | threshold | clean | noise of equal PESQ | protected, judge left out | judge known | PESQ-wb |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():

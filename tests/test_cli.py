@@ -51,7 +51,9 @@ def test_help_answers_at_once():
     assert sorted(seconds)[1] < 0.5
 
 
-@pytest.mark.parametrize("words", [["--help"], ["protect", "--help"], ["models", "list"], ["--version"], []])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["protect", "--help"], ["verify", "eval", "--help"], ["models", "list"], ["--version"], []]
+)
 def test_light_commands_import_nothing_heavy(words):
     program = (
         "import sys; from voxveil.cli.main import run\n"

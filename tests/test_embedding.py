@@ -13,7 +13,7 @@ from torch import Tensor
 
 from voxveil.models.speaker.ge2e import GE2E
 from voxveil.models.speaker.ivector import IVector
-from voxveil.models.speaker.wavlm import PUBLISHED, WavLMXVector
+from voxveil.models.speaker.wavlm import WavLMXVector
 from voxveil.verify.embedding import embed_clips
 
 
@@ -31,7 +31,7 @@ def ivector() -> IVector:
 def wavlm() -> WavLMXVector:
     pytest.importorskip("transformers", reason="WavLM needs the extra 'ssl'")
     small = {"conv_dim": (8,) * 7, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return WavLMXVector(PUBLISHED | small).double()
+    return WavLMXVector(**small).double()
 
 
 KINDS: dict[str, Callable[[], Any]] = {

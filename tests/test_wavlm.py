@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,11 +16,13 @@ from plain_layers import Numbers, Shapes, affine, numbers, relative, shapes, spe
 from safetensors.torch import save_file
 from torch import Tensor
 
+from voxveil import catalog, hub, loading
+from voxveil.cards.card import Card, Network, Weights
 from voxveil.errors import MissingExtraError, ModelUnavailableError
-from voxveil.models.speaker.wavlm import PUBLISHED, WavLMXVector, load
+from voxveil.models.speaker.wavlm import WavLMXVector
 from voxveil.roles import Embedder
 
-SMALL = PUBLISHED | {
+SMALL = {
     "conv_dim": (8,) * 7,
     "hidden_size": 24,
     "num_hidden_layers": 3,
@@ -43,7 +46,7 @@ def transformers() -> ModuleType:
 @pytest.fixture
 def encoder(transformers: ModuleType) -> WavLMXVector:
     """A small one with large weights: those of a new one embed all clips nearly alike."""
-    encoder = WavLMXVector(SMALL)
+    encoder = WavLMXVector(**SMALL)
     for name, tensor in encoder.network.named_parameters():
         if tensor.dim() > 1:
             torch.nn.init.normal_(tensor, 0.0, 1.5 / tensor[0].numel() ** 0.5)
@@ -192,53 +195,73 @@ def test_silence_has_a_finite_gradient(encoder: WavLMXVector, scale: float) -> N
     assert bool(embedding.isfinite().all()) and bool(silence.grad.isfinite().all())
 
 
+def card_of(path: Path) -> Card:
+    """A card for the weights in ``path``, as ``voxveil models card`` writes it."""
+    sha256, size = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
+    form = "safetensors" if path.suffix == ".safetensors" else "torch"
+    weights = Weights(sha256, size, form, (f"path:{path}",))
+    return Card("small", "speaker encoder", "", "", "", "", weights, Network("wavlm"), ())
+
+
+def load(card: Card) -> WavLMXVector:
+    encoder = WavLMXVector(**SMALL)
+    hub.load_into(encoder, card, rename=catalog.part("checkpoint", "wavlm"))
+    return encoder
+
+
+def save(state: dict[str, Tensor], path: Path) -> None:
+    (save_file if path.suffix == ".safetensors" else torch.save)(state, path)
+
+
+@pytest.mark.parametrize("style", ["weight_g and weight_v", "parametrizations", "the encoder's own"])
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
-def test_weights_come_back_from_a_file(encoder: WavLMXVector, speech: Tensor, tmp_path: Path, name: str) -> None:
-    state = encoder.network.state_dict()
-    old_names = {G: G.replace("parametrizations.weight.original0", "weight_g")}
-    old_names[V] = V.replace("parametrizations.weight.original1", "weight_v")
-    published_state = {old_names.get(key, key): tensor for key, tensor in state.items()}
-    save: Callable[..., None] = torch.save if name.endswith(".bin") else save_file
-    save(published_state, tmp_path / name)
-    loaded = load(tmp_path / name, SMALL)
+def test_weights_come_back_from_a_file(
+    encoder: WavLMXVector, speech: Tensor, tmp_path: Path, name: str, style: str
+) -> None:
+    old_names: dict[str, str] = {}
+    if style == "weight_g and weight_v":
+        old_names[G] = G.replace("parametrizations.weight.original0", "weight_g")
+        old_names[V] = V.replace("parametrizations.weight.original1", "weight_v")
+    module = encoder if style == "the encoder's own" else encoder.network
+    save({old_names.get(key, key): tensor for key, tensor in module.state_dict().items()}, tmp_path / name)
+    loaded = load(card_of(tmp_path / name))
     assert torch.equal(loaded(speech), encoder(speech))
     assert not loaded.training and not any(tensor.requires_grad for tensor in loaded.parameters())
 
 
-def spoiled(path: Path, state: dict[str, Tensor], how: str) -> None:
+SPOILED = {
+    "another network": "1 of another shape, first 'network.projector.bias' with [11] instead of [10]",
+    "a tensor too few": "1 missing, first 'network.layer_weights'",
+    "a tensor too many": "1 unexpected, first 'network.mine'",
+    "no tensors": "no tensors by name",
+    "truncated": "damaged",
+    "text": "damaged",
+}
+
+
+def spoil(path: Path, state: dict[str, Tensor], how: str) -> None:
     if how == "another network":
         state = state | {"projector.bias": torch.zeros(11)}
     elif how == "a tensor too few":
         del state["layer_weights"]
     elif how == "a tensor too many":
         state = state | {"mine": torch.zeros(1)}
-    save: Callable[..., None] = torch.save if path.suffix == ".bin" else save_file
-    save(state, path)
-    if how == "no tensors":
-        torch.save([1, 2], path)
-    elif how == "truncated":
+    save({} if how == "no tensors" else state, path)
+    if how == "truncated":
         path.write_bytes(path.read_bytes()[:-500])
     elif how == "text":
         path.write_text("version https://git-lfs.github.com/spec/v1")
-    elif how == "missing":
-        path.unlink()
 
 
 @pytest.mark.parametrize("name", ["model.bin", "model.safetensors"])
-@pytest.mark.parametrize(
-    "how",
-    ["another network", "a tensor too few", "a tensor too many", "no tensors", "truncated", "text", "missing"],
-)
+@pytest.mark.parametrize("how", SPOILED)
 def test_a_file_that_does_not_fit_is_refused_in_one_sentence(
     encoder: WavLMXVector, tmp_path: Path, name: str, how: str
 ) -> None:
-    path = tmp_path / name
-    spoiled(path, encoder.network.state_dict(), how)
+    spoil(tmp_path / name, encoder.network.state_dict(), how)
     with pytest.raises(ModelUnavailableError) as caught:
-        load(path, SMALL)
-    reason = "No such file or directory" if how == "missing" else "damaged, or of another network)"
-    assert str(caught.value).startswith(f"{path} does not give the weights of WavLM-SV ({reason}")
-    assert str(caught.value).endswith("); use the file pytorch_model.bin of microsoft/wavlm-base-plus-sv.")
+        load(card_of(tmp_path / name))
+    assert SPOILED[how] in str(caught.value) and "\n" not in str(caught.value)
 
 
 class Trap:
@@ -254,13 +277,21 @@ class Trap:
 @pytest.mark.usefixtures("transformers")
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"layer_weights": Trap(tmp_path / "sprung")}, tmp_path / "model.bin")
-    with pytest.raises(ModelUnavailableError):
-        load(tmp_path / "model.bin", SMALL)
+    with pytest.raises(ModelUnavailableError, match="more than plain tensors"):
+        load(card_of(tmp_path / "model.bin"))
     assert not (tmp_path / "sprung").exists()
 
 
 def test_without_the_extra_one_is_told_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match="WavLM needs the extra 'ssl'") as caught:
-        WavLMXVector(SMALL)
+        loading.embedder("wavlm-sv")
     assert caught.value.exit_code == 6
+
+
+def test_the_card_is_of_a_file_of_this_size() -> None:
+    """safetensors: eight bytes, a list of a hundred-odd bytes for every tensor, and the tensors in float32."""
+    weights = hub.card("wavlm-sv").weights
+    values = sum(math.prod(shape) for shape in published().values())
+    assert 60 * len(published()) < weights.bytes - 8 - 4 * values < 200 * len(published())
+    assert loading.threshold("wavlm-sv") == 0.86

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,27 +11,30 @@ from voxveil.audio.corpus import Utterance, read_corpus
 from voxveil.cards.card import Figure
 from voxveil.errors import BadInputError
 from voxveil.loading import embedder, scorer
+from voxveil.roles import Progress
 from voxveil.verify.evaluate import Evaluation, embed_all, evaluate
-from voxveil.verify.trials import all_pairs
+from voxveil.verify.trials import Trial, all_pairs, of_both_kinds, recordings, speakers
 
 Figures = dict[str, Figure]
 
 
-def calibrate(card_path: Path, corpus: Path, device: str = "cpu") -> tuple[dict[str, Figures], Figures]:
+def calibrate(
+    card_path: Path, corpus: Path, device: str = "cpu", progress: Progress | None = None
+) -> tuple[dict[str, Figures], Figures]:
     """Thresholds and error rates for the card in ``card_path`` from all pairs of recordings of ``corpus``.
 
     An encoder is judged with the cosine and the Euclidean score, a PLDA together with its encoder.
 
-    Raises what :func:`speakers_of` and :func:`~voxveil.verify.evaluate.embed_all` raise.
+    Raises what :func:`trials_of` and :func:`~voxveil.verify.evaluate.embed_all` raise.
     """
     card = hub.card(str(card_path))
-    spoken = speakers_of(corpus)
-    trials = all_pairs(spoken)
+    trials = trials_of(corpus)
+    heard = recordings(trials)
     encoder = encoder_of(card_path)
-    voices = embed_all(embedder(encoder, device), [u.path for u in spoken], torch.device(device))
+    voices = embed_all(embedder(encoder, device), heard, torch.device(device), progress=progress)
     kinds = ("plda",) if card.network.architecture == "plda" else ("cosine", "euclidean")
     found = {kind: evaluate(scorer(kind, encoder, device), voices, trials) for kind in kinds}
-    where = f"{corpus.name}: {len(spoken)} recordings of {_count(spoken)} speakers, all {len(trials)} pairs"
+    where = f"{corpus.name}: {len(heard)} recordings of {len(speakers(trials))} speakers, all {len(trials)} pairs"
     return {kind: _thresholds(one, where) for kind, one in found.items()}, _measured(found[kinds[0]], where)
 
 
@@ -50,13 +52,17 @@ def encoder_of(card_path: Path) -> str:
 def speakers_of(corpus: Path) -> list[Utterance]:
     """The recordings of ``corpus``; raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them."""
     spoken = read_corpus(corpus)
-    if _count(spoken) < 2:
+    if len({one.speaker for one in spoken}) < 2:
         raise BadInputError(f"{corpus} holds one speaker only: telling speakers apart takes at least two.")
     return spoken
 
 
-def _count(spoken: Sequence[Utterance]) -> int:
-    return len({u.speaker for u in spoken})
+def trials_of(corpus: Path) -> list[Trial]:
+    """All pairs of recordings of ``corpus``.
+
+    Raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them, and one of them twice.
+    """
+    return of_both_kinds(all_pairs(speakers_of(corpus)), corpus)
 
 
 def _thresholds(found: Evaluation, where: str) -> Figures:

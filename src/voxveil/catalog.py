@@ -20,12 +20,15 @@ PARTS: dict[str, dict[str, str]] = {
         "plda": "voxveil.verify.plda:Plda",
         "resnetse34l": "voxveil.models.speaker.resnet34:ResNetSE34L",
         "resnetse34v2": "voxveil.models.speaker.resnet34:ResNetSE34V2",
+        "wavlm": "voxveil.models.speaker.wavlm:WavLMXVector",
         "xvector": "voxveil.models.speaker.xvector:XVector",
     },
-    # Where publishers wrap a network's tensors in others: a checkpoint's tensors → the network's own.
+    # Where publishers wrap a network's tensors, or name them otherwise: a checkpoint's tensors → the network's own.
     "checkpoint": {
+        "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:network_state",
         "resnetse34l": "voxveil.models.speaker.resnet34:network_state",
         "resnetse34v2": "voxveil.models.speaker.resnet34:network_state",
+        "wavlm": "voxveil.models.speaker.wavlm:network_state",
     },
     "method": {"veil": "voxveil.protectors.veil:Veil"},
     "scorer": {

@@ -100,7 +100,7 @@ def load_state(model: str | Card) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(map(_is_tensor, state.values())):
         inside = f"under '{key}' in" if key is not None else "in"
         raise ModelUnavailableError(
-            f"The weights of '{wanted.name}' have no tensors by name {inside} {path}; correct the card's state_key."
+            f"The weights of '{wanted.name}' have no tensors by name {inside} {path}; correct the state_key."
         )
     return dict(state)
 

@@ -45,31 +45,72 @@ def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
     return trained
 
 
-def verifier(name: str, device: str = "cpu", criterion: str = "eer") -> Verifier:
-    """A verification system (one of ``catalog.SYSTEMS``), or an encoder with the cosine score.
+def encoder_and_scorer(system: str) -> tuple[str, str]:
+    """The two names that a verification system is made of; an encoder by itself goes with the cosine.
 
-    Its threshold is the one its card gives for ``criterion``, ``eer``, ``frr1`` or ``far1``; for a model whose card
-    has no calibrated ones, the publishers'.
+    Raises :class:`~voxveil.errors.ModelUnavailableError` for an unknown name.
 
-    Raises :class:`~voxveil.errors.VoxveilError` where the card gives neither.
+    >>> encoder_and_scorer("RN-EU"), encoder_and_scorer("mine.toml")
+    (('resnetse34l', 'euclidean'), ('mine.toml', 'cosine'))
     """
-    encoder, kind = catalog.SYSTEMS.get(name, (name, "cosine"))
-    card = hub.card(encoder)
-    known = (hub.card(_plda_of(encoder)) if kind == "plda" else card).thresholds.get(kind, {})
+    if system in catalog.SYSTEMS:
+        return catalog.SYSTEMS[system]
+    if not system.endswith(".toml") and system not in hub.names():
+        raise ModelUnavailableError(
+            f"There is no system '{system}'; there is: {', '.join(catalog.SYSTEMS)}, "
+            "and every speaker encoder of 'voxveil models list' by its name."
+        )
+    return system, "cosine"
+
+
+def threshold(system: str, criterion: str = "eer") -> float | None:
+    """The score from which a system accepts, as its card gives it for ``criterion``: ``eer``, ``frr1`` or ``far1``.
+
+    For a model whose card has no calibrated ones it is the publishers'; None where there are neither.
+
+    >>> threshold("ecapa-voxceleb")
+    0.25
+    """
+    encoder, kind = encoder_and_scorer(system)
+    known = hub.card(_plda_of(encoder) if kind == "plda" else encoder).thresholds.get(kind, {})
     figure = known.get(criterion, known.get("published"))
-    if figure is None:
+    return None if figure is None else figure.value
+
+
+def verifier(name: str, device: str = "cpu", criterion: str = "eer") -> Verifier:
+    """A verification system (one of ``catalog.SYSTEMS``), or an encoder with the cosine, at its :func:`threshold`.
+
+    Raises :class:`~voxveil.errors.VoxveilError` where its card gives none.
+    """
+    encoder, kind = encoder_and_scorer(name)
+    found = threshold(name, criterion)
+    if found is None:
         raise VoxveilError(f"The card of '{encoder}' gives no threshold for {kind} at {criterion}: calibrate it first.")
-    label = name if name in catalog.SYSTEMS else card.name
-    return Verifier(label, embedder(encoder, device), scorer(kind, encoder, device), figure.value)
+    label = name if name in catalog.SYSTEMS else hub.card(encoder).name
+    return Verifier(label, embedder(encoder, device), scorer(kind, encoder, device), found)
 
 
 def _network(card: hub.Card, device: str, self_test: Any = None) -> Any:
     check_device(device)
     architecture = card.network.architecture
-    network: nn.Module = catalog.part("architecture", architecture)(**card.network.size)
+    network = _empty(card)
     rename = catalog.part("checkpoint", architecture) if architecture in catalog.PARTS["checkpoint"] else None
     hub.load_into(network, card, self_test=self_test, rename=rename)
     return network.to(device)
+
+
+def _empty(card: hub.Card) -> nn.Module:
+    make = catalog.part("architecture", card.network.architecture)
+    try:
+        network: nn.Module = make(**card.network.size)
+    except VoxveilError:
+        raise
+    except Exception as error:  # sizes that do not go together can break a network in any way
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ModelUnavailableError(
+            f"The sizes of '{card.name}' make no network '{card.network.architecture}' ({reason}); correct them."
+        ) from error
+    return network
 
 
 def _plda_of(encoder: str) -> str:

@@ -17,16 +17,16 @@ from torch import Generator, nn
 
 from voxveil import catalog
 from voxveil.audio.corpus import Utterance, read_mono
-from voxveil.calibration import calibrate, encoder_of, speakers_of
-from voxveil.cards.card import Card, Network, SelfTest, Training, Weights
+from voxveil.calibration import calibrate, encoder_of, speakers_of, trials_of
+from voxveil.cards.card import Card, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.loading import check_device, embedder
 from voxveil.models.speaker.ivector import IVector
-from voxveil.models.speaker.known_answer import known_answer
+from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Embedder, Progress
 from voxveil.train.encoder import EncoderTrainee
-from voxveil.train.export import write_weights, write_whole
+from voxveil.train.export import write_weights
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
@@ -34,9 +34,9 @@ from voxveil.train.recipes import ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 from voxveil.verify.evaluate import embed_all, evaluate
 from voxveil.verify.scorers import cosine
-from voxveil.verify.trials import all_pairs
+from voxveil.verify.trials import recordings
+from voxveil.whole_file import write_whole
 
-SELF_TEST_TOLERANCE = 5e-4
 MeasuredHook = Callable[[Mapping[str, float]], None]
 
 
@@ -103,7 +103,7 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     check_device(request.device)
     spoken = speakers_of(request.corpus)
     if request.judge is not None:
-        speakers_of(request.judge)
+        trials_of(request.judge)
     try:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -166,11 +166,10 @@ def _encoder(
 
 
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:
-    spoken = speakers_of(corpus)
-    trials = all_pairs(spoken)
+    trials = trials_of(corpus)
 
     def judge(encoder: Embedder) -> Mapping[str, float]:
-        voices = embed_all(encoder, [u.path for u in spoken], device)
+        voices = embed_all(encoder, recordings(trials), device)
         return {"eer_percent": 100.0 * evaluate(cosine, voices, trials).eer}
 
     return judge
@@ -178,10 +177,7 @@ def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[s
 
 def _card(request: Request, trained: _Trained, weights: Weights, heard: str, minutes: float) -> Card:
     where = f"{request.device}, {torch.get_num_threads()} threads" if request.device == "cpu" else request.device
-    proof = None
-    if trained.kind == "speaker encoder":
-        answer = known_answer(trained.network.cpu())
-        proof = SelfTest(tuple(round(float(value), 6) for value in answer), SELF_TEST_TOLERANCE)
+    proof = self_test_of(trained.network.cpu()) if trained.kind == "speaker encoder" else None
     return Card(
         name=request.name,
         kind=trained.kind,

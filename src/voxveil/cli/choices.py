@@ -31,6 +31,14 @@ class Precision(StrEnum):
     fp32 = "fp32"
 
 
+class Criterion(StrEnum):
+    """Which of a system's thresholds decides: equal error rates, or 1 % false rejection or acceptance."""
+
+    eer = "eer"
+    frr1 = "frr1"
+    far1 = "far1"
+
+
 def encoders(against: str | None, left_out: str | None) -> list[str]:
     """The speaker encoders that ``--against`` and ``--except`` leave, both comma-separated.
 
@@ -39,8 +47,8 @@ def encoders(against: str | None, left_out: str | None) -> list[str]:
     >>> encoders("ge2e, ecapa", None), encoders(None, "ge2e,ivector")
     (['ge2e', 'ecapa'], ['ecapa', 'xvector', 'resnetse34l'])
     """
-    chosen = list(ENSEMBLE) if against is None else _names(against)
-    without = [] if left_out is None else _names(left_out)
+    chosen = names(against) or (list(ENSEMBLE) if against is None else [])
+    without = names(left_out) or []
     if odd := [name for name in without if name not in chosen]:
         raise VoxveilError(f"'{odd[0]}' cannot be left out of {', '.join(chosen)}: it is not among them.")
     left = [name for name in chosen if name not in without]
@@ -49,5 +57,10 @@ def encoders(against: str | None, left_out: str | None) -> list[str]:
     return left
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def names(text: str | None) -> list[str] | None:
+    """What stands between the commas; None where the option was not given.
+
+    >>> names("IV-COS, RN-EU"), names(None)
+    (['IV-COS', 'RN-EU'], None)
+    """
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]

@@ -1,14 +1,15 @@
-"""``voxveil models``: what there is, what it is worth, and fetching it."""
+"""``voxveil models``: what there is, what it is worth, fetching it, and a card for a checkpoint of one's own."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List, show and fetch models.", no_args_is_help=True)
+app = typer.Typer(help="List, show and fetch models, and describe your own.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -37,7 +38,8 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     width = max(map(len, hub.names())) + 2
     for row in rows:
         where = "shipped" if row["shipped"] else "here" if row["available"] else "to be pulled"
-        print(f"{row['name']:<{width}}{row['kind']:<18}{row['licence']:<14}{where:<14}{row['source']}")
+        licence = str(row["licence"]).partition(" (")[0]
+        print(f"{row['name']:<{width}}{row['kind']:<18}{licence:<14}{where:<14}{row['source']}")
 
 
 @app.command("show")
@@ -74,3 +76,40 @@ def pull_model(name: str) -> None:
     with bar(f"pulling {name}") as progress:
         path = hub.fetch(name, on_progress=progress)
     print(path)
+
+
+@app.command("card")
+def make_card(
+    checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .safetensors, or a torch checkpoint.")],
+    architecture: Annotated[str, typer.Option(help="The network that they fill, such as resnetse34l or wavlm.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="CARD.toml", help="Where the card goes.")],
+    judge: Annotated[
+        Path | None, typer.Option(metavar="CORPUS", help="Speakers it has not heard, to find thresholds on.")
+    ] = None,
+    size: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=N", help="A size that is not the default (repeat for several).")
+    ] = None,
+    state_key: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Where a torch checkpoint holds its tensors, such as model_state.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for --judge.")] = "cpu",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card that exists.")] = False,
+) -> None:
+    """Describe a speaker encoder that you have: a card whose path can be named wherever a model can.
+
+    The file is loaded once, to prove that it fits the network.
+    """
+    sizes = dict(_size(words) for words in size or ())
+    from voxveil.checkpoint_card import Request, write_card
+    from voxveil.cli.progress import bar
+
+    with bar(f"judging {out.name}") as progress:
+        request = Request(checkpoint, architecture, out, sizes, state_key, judge, device, overwrite)
+        print(write_card(request, progress))
+
+
+def _size(words: str) -> tuple[str, int]:
+    key, _, number = words.partition("=")
+    if not key or not number.isdecimal():
+        raise typer.BadParameter(f"'{words}' is no size: write KEY=N", param_hint="--size")
+    return key, int(number)

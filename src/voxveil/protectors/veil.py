@@ -79,8 +79,8 @@ class Veil:
 
     ``victims`` are the verifiers whose speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is
     another speaker's speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] →
-    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more weight on
-    quality, and what still falls below is scaled down until it holds.
+    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more
+    weight on quality, and what still falls below is scaled down until it holds.
 
     >>> from voxveil.verify.scorers import cosine
     >>> class Tilt:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from voxveil.roles import Embedder, Speech
-from voxveil.train.augment import Surroundings, masked
+from voxveil.train.augment import RARELY_CLEAN, Surroundings, masked
 from voxveil.train.margin import AngularMargin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 
@@ -57,7 +57,7 @@ class EncoderTrainee:
         device: torch.device | None = None,
         judge: Callable[[Embedder], Mapping[str, float]] | None = None,
         last: nn.Linear | nn.Conv1d | None = None,
-        surroundings: Surroundings = Surroundings(),
+        surroundings: Surroundings = RARELY_CLEAN,
         margin_rises_until: float = 0.2,
     ) -> None:
         self.device = device or torch.device("cpu")

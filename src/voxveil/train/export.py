@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from voxveil.cards.card import Weights
-from voxveil.errors import BadOutputError
+from voxveil.whole_file import write_whole
 
 LARGE_BUFFER = 65_536
 """Buffers with more values are trained matrices, not windows and filters of a front end."""
@@ -42,19 +42,3 @@ def stored(network: nn.Module) -> dict[str, Tensor]:
     return {
         name: tensor.to(torch.float16 if name in half else tensor.dtype).contiguous() for name, tensor in kept.items()
     }
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes ``content`` beside ``path`` and renames it; raises :class:`~voxveil.errors.BadOutputError`.
-
-    >>> write_whole(Path("no/such/folder/x"), b"")
-    Traceback (most recent call last):
-    voxveil.errors.BadOutputError: no/such/folder/x cannot be written: No such file or directory.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BadOutputError(f"{path} cannot be written: {error.strerror}.") from error

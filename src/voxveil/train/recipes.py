@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from voxveil.train.augment import Surroundings
+from voxveil.train.augment import OFTEN_CLEAN, RARELY_CLEAN, Surroundings
 
 SPEEDS = (1.0, 0.9, 1.1, 0.82, 1.2)
 """Playing speeds; each makes other speakers of the speakers that there are."""
-
-
-OFTEN_CLEAN = Surroundings(room=0.3, microphone=0.5, narrow=0.15, noise=0.4, babble=0.15)
-"""For networks that learn slowly: every seventh crop is as it was recorded."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class EncoderRecipe:
     last: str | None = None
     batch: int = 64
     learning_rate: float = 2e-3
-    surroundings: Surroundings = Surroundings()
+    surroundings: Surroundings = RARELY_CLEAN
     margin_rises_until: float = 0.2
 
 

@@ -43,14 +43,10 @@ def write_det_plot(path: str | Path, systems: Mapping[str, Evaluation]) -> None:
     voxveil.errors.BadOutputError: det.jpg should be named .png or .svg: a plot is written as one of these.
     """
     path = Path(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("png", "svg"):
-        raise BadOutputError(f"{path} should be named .png or .svg: a plot is written as one of these.")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.naming("plots", "A DET plot") from error
+    kind = check_det_plot(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     part = path.with_name(path.name + ".part")
     with rc_context({"svg.hashsalt": "voxveil"}), output_errors(path):
         figure = Figure(figsize=(6.4, 6.4))
@@ -62,6 +58,26 @@ def write_det_plot(path: str | Path, systems: Mapping[str, Evaluation]) -> None:
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def check_det_plot(path: Path) -> str:
+    """The kind of picture that ``path`` names, ``png`` or ``svg``, before the work that fills it.
+
+    Raises what :func:`write_det_plot` raises for a name, a folder or an extra that is not there.
+
+    >>> check_det_plot(Path("det.svg"))
+    'svg'
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("png", "svg"):
+        raise BadOutputError(f"{path} should be named .png or .svg: a plot is written as one of these.")
+    with output_errors(path):
+        path.parent.stat()
+    try:
+        import matplotlib as _  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError.naming("plots", "A DET plot") from error
+    return kind
 
 
 def _draw(axes: Axes, systems: Mapping[str, Evaluation]) -> None:

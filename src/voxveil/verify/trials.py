@@ -103,6 +103,16 @@ def recordings(trials: Sequence[Trial]) -> list[Path]:
     return list(dict.fromkeys(utterance.path for trial in trials for utterance in (trial.enrol, trial.probe)))
 
 
+def speakers(trials: Sequence[Trial]) -> list[str]:
+    """Every speaker of ``trials`` once, in the order in which they come up.
+
+    >>> one, other = Utterance("slt", Path("1.wav")), Utterance("rms", Path("2.wav"))
+    >>> speakers([Trial(False, one, other), Trial(True, one, one)])
+    ['slt', 'rms']
+    """
+    return list(dict.fromkeys(utterance.speaker for trial in trials for utterance in (trial.enrol, trial.probe)))
+
+
 def _said_by_whom(found: Collection[Path]) -> dict[Path, Utterance]:
     whole = {recording: recording.absolute() for recording in found}
     above = len(Path(os.path.commonpath([path.parent for path in whole.values()])).parts) if found else 0

@@ -12,6 +12,19 @@ from torch import Tensor
 from voxveil.roles import Embedder, Scorer, Speech
 
 
+def enrol(embedder: Embedder, clips: Sequence[Float[Tensor, "1 _"]]) -> Float[Tensor, "1 dim"]:
+    """A voice: the normalised mean of the embeddings of ``clips``, of any lengths.
+
+    >>> from voxveil.models.speaker.xvector import XVector
+    >>> voice = enrol(XVector(16, 24, dim=8).eval(), [torch.randn(1, 8000), torch.randn(1, 4000)])
+    >>> voice.shape, round(voice.norm().item(), 4)
+    (torch.Size([1, 8]), 1.0)
+    """
+    with torch.no_grad():
+        mean = torch.cat([embedder(clip) for clip in clips]).mean(0, keepdim=True)
+    return torch.nn.functional.normalize(mean, dim=-1)
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Embedder × scorer × threshold.
@@ -36,11 +49,9 @@ class Verifier:
     scorer: Scorer
     threshold: float
 
-    def enrol(self, clips: Sequence[Speech]) -> Float[Tensor, "1 dim"]:
-        """The speaker's voiceprint: the normalised mean of the embeddings of ``clips`` [1, time] of any lengths."""
-        with torch.no_grad():
-            mean = torch.cat([self.embedder(clip) for clip in clips]).mean(0, keepdim=True)
-        return torch.nn.functional.normalize(mean, dim=-1)
+    def enrol(self, clips: Sequence[Float[Tensor, "1 _"]]) -> Float[Tensor, "1 dim"]:
+        """The speaker's voiceprint, :func:`enrol` with this embedder."""
+        return enrol(self.embedder, clips)
 
     def score(self, enrolled: Float[Tensor, "1 dim"], probe: Speech) -> Float[Tensor, " batch"]:
         """The score of every probe [batch, time] against the voiceprint."""

@@ -158,5 +158,8 @@ def network_state(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ['fc6.bias']
     """
     bare = {name.removeprefix("module."): tensor for name, tensor in checkpoint.items()}
-    prefix = "speaker_encoder."
-    return {name.removeprefix(prefix): tensor for name, tensor in bare.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix("speaker_encoder."): tensor
+        for name, tensor in bare.items()
+        if not name.startswith("speaker_loss.")
+    }

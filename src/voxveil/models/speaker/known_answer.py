@@ -8,9 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from voxveil.cards.card import SelfTest
+from voxveil.errors import ModelUnavailableError
+
+TOLERANCE = 5e-4
+"""Another machine, or another number of threads, adds in another order."""
+
 
 def known_answer(encoder: nn.Module) -> Float[Tensor, " value"]:
-    """Sixteen entries of the embedding of a fixed buzz: a fingerprint of weights and front end together.
+    """At most sixteen entries of the embedding of a fixed buzz: a fingerprint of weights and front end together.
 
     >>> from voxveil.models.speaker.ge2e import GE2E
     >>> known_answer(GE2E()).shape
@@ -24,4 +30,21 @@ def known_answer(encoder: nn.Module) -> Float[Tensor, " value"]:
     speech = (0.05 * torch.as_tensor(buzz) * syllables).float()[None]
     with torch.no_grad():
         embedding: Tensor = encoder(speech)
-    return embedding[0, :: embedding.shape[1] // 16][:16]
+    return embedding[0, :: max(1, embedding.shape[1] // 16)][:16]
+
+
+def self_test_of(encoder: nn.Module) -> SelfTest:
+    """The known answer of ``encoder``, which is on the CPU, as its card holds it.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` for one that does not answer in numbers.
+
+    >>> class One(nn.Module):
+    ...     def forward(self, speech):
+    ...         return torch.ones(1, 3)
+    >>> self_test_of(One())
+    SelfTest(expected=(1.0, 1.0, 1.0), tolerance=0.0005)
+    """
+    answer = known_answer(encoder)
+    if not bool(answer.isfinite().all()):
+        raise ModelUnavailableError("The network answers with what is not a number: its weights are damaged.")
+    return SelfTest(tuple(round(float(value), 6) for value in answer), TOLERANCE)

@@ -12,23 +12,22 @@ Front end: none, the samples go in as they are. ``do_normalize`` is off in the p
 only written so does that file have its sha256, 99272fe8…. Embeddings are compared by cosine; the publishers suggest
 0.86 as threshold and call the best one dependent on the data.
 
-Weights: :func:`load` reads a file that the user has. There is no card, as no page that we could read states the sha256
-of ``pytorch_model.bin`` (404,547,053 bytes). Their page names the licence of the UniSpeech repository, CC BY-SA 3.0.
+Weights: the card ``wavlm-sv`` names the publishers' conversion to safetensors; ``voxveil models card`` makes one for a
+``pytorch_model.bin`` that the user has. :func:`network_state` gives the tensors of both the network's own names. The
+publishers' page names the licence of the UniSpeech repository, CC BY-SA 3.0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxveil.audio.lengths import repeated
-from voxveil.errors import MissingExtraError, ModelUnavailableError
+from voxveil.errors import MissingExtraError
 from voxveil.roles import Speech
 
 PUBLISHED: dict[str, Any] = {
@@ -60,13 +59,13 @@ PUBLISHED: dict[str, Any] = {
 class WavLMXVector(nn.Module):
     """Speech [batch, time] at 16 kHz → unit vectors [batch, dim]; 101 million weights as published.
 
-    ``config`` goes to ``transformers.WavLMConfig``; ``network`` is the ``transformers.WavLMForXVector`` that it
-    describes. In training mode it drops units and whole layers at random: call ``eval()``, as :func:`load` does.
+    ``sizes``, where they are not :data:`PUBLISHED`, go to ``transformers.WavLMConfig``; ``network`` is the
+    ``transformers.WavLMForXVector`` that it describes. In training mode it drops units and whole layers at random.
 
     Raises :class:`~voxveil.errors.MissingExtraError` without the extra ``ssl``.
 
-    >>> small = {"conv_dim": (8,) * 7, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    >>> encoder = WavLMXVector(PUBLISHED | small).eval()
+    >>> import torch
+    >>> encoder = WavLMXVector(conv_dim=(8,) * 7, hidden_size=16, num_hidden_layers=1, num_attention_heads=2).eval()
     >>> encoder(torch.randn(2, 8000)).shape, encoder.min_samples
     (torch.Size([2, 512]), 5200)
     """
@@ -74,8 +73,9 @@ class WavLMXVector(nn.Module):
     sample_rate = 16_000
     differentiable = True
 
-    def __init__(self, config: Mapping[str, Any] = PUBLISHED) -> None:
+    def __init__(self, **sizes: Any) -> None:
         super().__init__()
+        config = PUBLISHED | sizes
         try:
             from transformers import WavLMConfig, WavLMForXVector
         except ImportError as error:
@@ -96,36 +96,24 @@ class WavLMXVector(nn.Module):
         return self
 
 
-def load(path: str | Path, config: Mapping[str, Any] = PUBLISHED) -> WavLMXVector:
-    """The encoder with the weights in the file ``path``: the published ``pytorch_model.bin`` or a ``.safetensors``.
+def network_state(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's tensors from those of a published file: inside ``network``, weight norm under its present names.
 
-    Names and shapes of all tensors must be those of the network, and only plain tensors are read. Nothing proves that
-    the file is the published one.
+    Files from before torch 2.1 call the norm's length and direction ``weight_g`` and ``weight_v``.
 
-    Raises :class:`~voxveil.errors.ModelUnavailableError` for a file that is missing, damaged or of another network.
-
-    >>> load("pytorch_model.bin").sample_rate  # doctest: +SKIP
-    16000
+    >>> import torch
+    >>> zero = torch.zeros(1)
+    >>> list(network_state({"projector.bias": zero, "conv.weight_g": zero}))
+    ['network.projector.bias', 'network.conv.parametrizations.weight.original0']
     """
-    encoder = WavLMXVector(config)
-    try:
-        # Weight norm takes its names of before torch 2.1 (weight_g, weight_v) for its own: the file has those.
-        encoder.network.load_state_dict(_read(Path(path)), strict=True)
-    except Exception as error:  # a foreign file can break a reader in any way
-        reason = error.strerror or error if isinstance(error, OSError) else "damaged, or of another network"
-        raise ModelUnavailableError(
-            f"{path} does not give the weights of WavLM-SV ({reason}); "
-            "use the file pytorch_model.bin of microsoft/wavlm-base-plus-sv."
-        ) from error
-    return encoder.eval().requires_grad_(False)
+    return {f"network.{_present(name.removeprefix('network.'))}": tensor for name, tensor in checkpoint.items()}
 
 
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path, device="cpu")
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _present(name: str) -> str:
+    for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
+        if name.endswith(f".{old}"):
+            return f"{name.removesuffix(old)}parametrizations.weight.{new}"
+    return name
 
 
 def _min_samples(config: Mapping[str, Any]) -> int:
