@@ -120,9 +120,9 @@ def table(rows: list[dict], names: list[str], count: int) -> str:
     lines = [
         "# After channels and simple attackers",
         "",
-        f"{count} clips of five speakers of LibriSpeech test-other, `veil` at default strength against the ensemble, then",
-        "a channel that the protector did not know; clean clips go through the same. How many of a hundred clips each",
-        "verifier accepts, clean → protected:",
+        f"{count} clips of five speakers of LibriSpeech test-other, `veil` at default strength against the ensemble,",
+        "then a channel that the protector did not know; clean clips go through the same. How many of a hundred clips",
+        "each verifier accepts, clean → protected:",
         "",
         f"| channel | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",

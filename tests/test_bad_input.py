@@ -216,8 +216,8 @@ def test_a_full_disk(tmp_path):
     ("words", "code", "named"),
     [
         (["--method", "cloak"], NAME_OR_SETTING, ["cloak", "there is: veil"]),
-        (["--against", "nobody"], NO_MODEL, ["nobody", "ge2e"]),
-        (["--against", "ge2e,nobody"], NO_MODEL, ["nobody", "ge2e"]),
+        (["--against", "nobody"], NO_MODEL, ["nobody", "DV-COS"]),
+        (["--against", "ge2e,nobody"], NO_MODEL, ["nobody", "DV-COS"]),
         (["--against", ""], NAME_OR_SETTING, ["ge2e"]),
         (["--against", "ivector-plda"], NO_MODEL, ["ivector-plda", "scorer"]),
         (["--against", "ge2e", "--except", "ge2e"], NAME_OR_SETTING, ["ge2e"]),

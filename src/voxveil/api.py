@@ -12,7 +12,7 @@ import torch
 from voxveil import catalog, report
 from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
-from voxveil.loading import verifier
+from voxveil.loading import encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
 from voxveil.protectors.long_files import LongFile
 from voxveil.protectors.veil import EFFORT_STEPS, SAMPLE_RATE, STRENGTHS
@@ -125,7 +125,7 @@ def make_protector(
     if quality is not None:
         _require_pesq()
     made: Protector = recipe(
-        victims=tuple(verifier(name, device) for name in against),
+        victims=tuple(verifier(encoder_and_scorer(name)[0], device) for name in against),
         strength=STRENGTHS[strength],
         steps=EFFORT_STEPS[effort],
         target=None if target == "auto" else _target_speech(Path(target)),

@@ -47,9 +47,10 @@ def command(
     from voxveil import api
     from voxveil.cli.progress import bar
     from voxveil.cli.report import lines
+    from voxveil.whole_file import check_place, write_whole
 
     if report is not None:
-        _check_report(report)
+        check_place(report, ".json", overwrite=True)
     encoders = choices.encoders(against, left_out)
     reports, worst = [], 0
     every = jobs(inputs, out)
@@ -81,15 +82,9 @@ def command(
     if resume and not todo:
         print("Nothing to do: every result exists.")
     if report is not None and reports:
-        _write_json(report, reports if len(every) > 1 else reports[0])
+        content = json.dumps(reports if len(every) > 1 else reports[0], indent=2)
+        write_whole(report, (content + "\n").encode())
     raise typer.Exit(worst)
-
-
-def _check_report(path: Path) -> None:
-    if path.suffix.lower() != ".json":
-        raise BadOutputError(f"{path} should be named .json: a report never overwrites a recording.")
-    if not path.parent.is_dir():
-        raise BadOutputError(f"{path} cannot be written: the folder {path.parent} does not exist.")
 
 
 def _exists(path: Path) -> bool:
@@ -108,13 +103,3 @@ def _make_folder(job: Job) -> None:
         job.destination.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadOutputError(f"{job.destination.parent} cannot be made: {error.strerror}.") from error
-
-
-def _write_json(path: Path, content: object) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BadOutputError(f"{path} cannot be written: {error.strerror}.") from error
