@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 from running import DATA, ENVIRONMENT, one_sentence, speech_file, voxveil, voxveil_here
+
+from voxveil.catalog import ENSEMBLE
 
 RATE = 16_000
 NAME_OR_SETTING, USAGE, BAD_INPUT, BAD_OUTPUT, NO_MODEL, NO_EXTRA = 1, 2, 3, 4, 5, 6
@@ -271,11 +274,29 @@ def test_a_model_that_does_not_exist(here):
 # What is missing on this machine.
 
 
-@pytest.mark.parametrize("words", [["protect", "a.wav"], ["measure", "a.wav", "a.wav"], ["models", "pull", "ge2e"]])
+def away(folder: Path) -> dict[str, str]:
+    """A machine without a network and without weights but those of the package."""
+    return {"VOXVEIL_OFFLINE": "1", "VOXVEIL_CACHE": str(folder / "cache"), "VOXVEIL_MODELS": ""}
+
+
+def test_without_a_network_the_shipped_encoders_serve(tmp_path):
+    source = speech_file(tmp_path / "a.wav")
+    done = voxveil("protect", source, "--effort", "fast", "--report", tmp_path / "r.json", **away(tmp_path))
+    assert done.code == 0 and one_sentence(done.err, "ge2e is left out", "voxveil models pull ge2e"), done.err
+    assert set(json.loads((tmp_path / "r.json").read_text())["verifiers"]) == set(ENSEMBLE) - {"ge2e"}
+
+
+NEEDS_GE2E = (
+    ["protect", "a.wav", "--against", "ge2e"],
+    ["measure", "a.wav", "a.wav", "--against", "ge2e"],
+    ["models", "pull", "ge2e"],
+)
+
+
+@pytest.mark.parametrize("words", NEEDS_GE2E)
 def test_without_weights_and_network_it_says_what_to_do(tmp_path, words):
     speech_file(tmp_path / "a.wav")
-    away = {"VOXVEIL_OFFLINE": "1", "VOXVEIL_CACHE": str(tmp_path / "cache"), "VOXVEIL_MODELS": ""}
-    done = voxveil(*words, cwd=tmp_path, **away)
+    done = voxveil(*words, cwd=tmp_path, **away(tmp_path))
     assert done.code == NO_MODEL
     assert one_sentence(done.err, "ge2e", "voxveil models pull ge2e", "VOXVEIL_MODELS"), done.err
     assert [p.name for p in tmp_path.rglob("*.wav")] == ["a.wav"] and not list(tmp_path.rglob("*.part"))

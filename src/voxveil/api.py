@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ import torch
 from voxveil import catalog, report
 from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
-from voxveil.loading import encoder_and_scorer, verifier
+from voxveil.loading import available, check_device, embedder, encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
 from voxveil.protectors.long_files import LongFile
 from voxveil.protectors.veil import EFFORT_STEPS, SAMPLE_RATE, STRENGTHS
@@ -35,7 +36,7 @@ def protect(
     quality: float | None = None,
     effort: EffortName = "normal",
     target: str | Path = "auto",
-    against: Sequence[str] = catalog.ENSEMBLE,
+    against: Sequence[str] | None = None,
     device: str = "cpu",
     seed: int = 0,
     overwrite: bool = False,
@@ -46,7 +47,8 @@ def protect(
     Without a ``destination`` the file lies beside the source as ``NAME.protected.SUFFIX``. ``strength`` says how far
     the voice is led away from its speaker, ``effort`` how long to think, ``quality`` the PESQ-wb below which no part of
     the recording may fall. ``target`` is a recording of another speaker to steer to; ``"auto"`` leads away from the
-    speaker wherever that is easiest. ``against`` names the speaker encoders to lead astray.
+    speaker wherever that is easiest. ``against`` names the speaker encoders to lead astray; by default these are all
+    of ``catalog.ENSEMBLE`` that can be had, with a warning for what cannot.
 
     Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
 
@@ -56,9 +58,9 @@ def protect(
     """
     source = Path(source)
     out = Path(destination) if destination is not None else protected_name(source)
-    _check_against(against)
-    started = time.perf_counter()
     duration_s = probe(source).seconds
+    against = _chosen(against, device)
+    started = time.perf_counter()
     protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
     first, second = _shares(progress, 0.7)
     protect_file(source, out, protector, seed, overwrite, torch.device(device), first)
@@ -72,7 +74,7 @@ def measure(
     protected: str | Path,
     *,
     enrol: Sequence[str | Path] = (),
-    against: Sequence[str] = catalog.ENSEMBLE,
+    against: Sequence[str] | None = None,
     device: str = "cpu",
     seed: int = 0,
     progress: Progress | None = None,
@@ -87,7 +89,7 @@ def measure(
     """
     for path in (clean, protected, *enrol):
         probe(path)
-    _check_against(against)
+    against = _chosen(against, device)
     measured = _measure(Path(clean), Path(protected), [Path(p) for p in enrol], against, device, seed, progress)
     if not measured.verifiers:
         raise BadInputError(f"{clean} is silent: nobody speaks in it.")
@@ -189,9 +191,13 @@ def _measure(
     return report.measure(clean, protected, verifiers, enrol, seed, torch.device(device), progress)
 
 
-def _check_against(against: Sequence[str]) -> None:
+def _chosen(against: Sequence[str] | None, device: str) -> Sequence[str]:
+    if against is None:
+        check_device(device)
+        return list(available(catalog.ENSEMBLE, lambda name: embedder(name, device), warnings.warn))
     if not against:
         raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(catalog.ENSEMBLE)}.")
+    return against
 
 
 def _target_speech(path: Path) -> Speech:

@@ -5,9 +5,10 @@ A name is that of a model's card, or the path of a card of one's own (``mine.tom
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -17,6 +18,11 @@ from voxveil.errors import ModelUnavailableError, VoxveilError
 from voxveil.models.speaker.known_answer import known_answer
 from voxveil.roles import Embedder, Scorer
 from voxveil.verify.verifier import Verifier
+
+LeftOut = Callable[[str], None]
+"""Called with a sentence for everything that a default goes without."""
+
+Made = TypeVar("Made")
 
 
 @lru_cache(maxsize=16)
@@ -88,6 +94,27 @@ def verifier(name: str, device: str = "cpu", criterion: str = "eer") -> Verifier
         raise VoxveilError(f"The card of '{encoder}' gives no threshold for {kind} at {criterion}: calibrate it first.")
     label = name if name in catalog.SYSTEMS else hub.card(encoder).name
     return Verifier(label, embedder(encoder, device), scorer(kind, encoder, device), found)
+
+
+def available(names: Iterable[str], make: Callable[[str], Made], on_left_out: LeftOut | None = None) -> dict[str, Made]:
+    """What ``make`` makes of every name for which it can: defaults go without what is not to be had, and say so.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` if nothing is left.
+
+    >>> available(["ivector", "nobody"], lambda name: hub.card(name).kind, print)  # doctest: +ELLIPSIS
+    nobody is left out: There is no model 'nobody'; ...
+    {'ivector': 'speaker encoder'}
+    """
+    made: dict[str, Made] = {}
+    for name in names:
+        try:
+            made[name] = make(name)
+        except VoxveilError as error:
+            if on_left_out is not None:
+                on_left_out(f"{name} is left out: {error}")
+    if not made:
+        raise ModelUnavailableError("No speaker encoder can be had: run 'voxveil models pull ge2e' once, online.")
+    return made
 
 
 def _network(card: hub.Card, device: str, self_test: Any = None) -> Any:

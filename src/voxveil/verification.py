@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -16,8 +15,17 @@ from torch import Tensor
 from voxveil import catalog, hub
 from voxveil.audio.corpus import Utterance
 from voxveil.audio.files import probe
-from voxveil.errors import BadInputError, ModelUnavailableError, VoxveilError
-from voxveil.loading import check_device, embedder, encoder_and_scorer, scorer, verifier
+from voxveil.errors import BadInputError
+from voxveil.loading import (
+    LeftOut,
+    Made,
+    available,
+    check_device,
+    embedder,
+    encoder_and_scorer,
+    scorer,
+    verifier,
+)
 from voxveil.report import speech_of
 from voxveil.roles import Embedder, Progress
 from voxveil.verify.comparison import System, compare
@@ -25,11 +33,6 @@ from voxveil.verify.evaluate import Evaluation
 from voxveil.verify.trials import Trial
 from voxveil.verify.verifier import enrol as enrol_clips
 from voxveil.verify.voiceprint import SUFFIX, Voiceprint, read_voiceprint
-
-LeftOut = Callable[[str], None]
-"""Called with a sentence for every system of the default ones that cannot be had."""
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def score(
     if voice is not None:
         systems = _fitting(voice, enrolled[0]) if systems is None else systems
         _check_encoder(voice, enrolled[0], systems)
-    verifiers = available(systems, lambda name: verifier(name, device, criterion), device, on_left_out)
+    verifiers = _all_of(systems, lambda name: verifier(name, device, criterion), device, on_left_out)
     encoders = {encoder_and_scorer(name)[0]: one.embedder for name, one in verifiers.items()}
     if voice is None:
         known = _voices(encoders, enrolled, device)
@@ -141,34 +144,17 @@ def evaluate(
         encoder, kind = encoder_and_scorer(name)
         return embedder(encoder, device), scorer(kind, encoder, device)
 
-    made = available(systems, make, device, on_left_out)
+    made = _all_of(systems, make, device, on_left_out)
     return compare(made, trials, cohort, torch.device(device), progress)
 
 
-def available(
-    systems: Sequence[str] | None, make: Callable[[str], Made], device: str, on_left_out: LeftOut | None = None
+def _all_of(
+    systems: Sequence[str] | None, make: Callable[[str], Made], device: str, on_left_out: LeftOut | None
 ) -> dict[str, Made]:
-    """What ``make`` makes of every system, by name; of the default ones (None) those of which it can.
-
-    Raises what ``make`` raises for systems that are named, and :class:`~voxveil.errors.ModelUnavailableError` if none
-    of the default ones can be had.
-
-    >>> available(["DV-COS", "DV-COS"], str.lower, "cpu")
-    {'DV-COS': 'dv-cos'}
-    """
     check_device(device)
     if systems is not None:
         return {name: make(name) for name in systems}
-    made: dict[str, Made] = {}
-    for name in catalog.SYSTEMS:
-        try:
-            made[name] = make(name)
-        except VoxveilError as error:
-            if on_left_out is not None:
-                on_left_out(f"{name} is left out: {error}")
-    if not made:
-        raise ModelUnavailableError("No verification system can be had: run 'voxveil models pull ge2e' once, online.")
-    return made
+    return available(catalog.SYSTEMS, make, on_left_out)
 
 
 def _is_voiceprint(enrolled: Sequence[Path]) -> bool:

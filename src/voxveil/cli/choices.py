@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from voxveil.catalog import ENSEMBLE
+from voxveil.cli.complaint import complain
 from voxveil.errors import VoxveilError
 
 
@@ -55,6 +56,14 @@ def encoders(against: str | None, left_out: str | None) -> list[str]:
     if not left:
         raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(ENSEMBLE)}.")
     return left
+
+
+def at_hand(chosen: list[str], device: str) -> list[str]:
+    """Those of the default encoders that can be had, with a complaint for what cannot."""
+    from voxveil.loading import available, check_device, embedder
+
+    check_device(device)
+    return list(available(chosen, lambda name: embedder(name, device), complain))
 
 
 def names(text: str | None) -> list[str] | None:

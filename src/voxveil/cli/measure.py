@@ -31,10 +31,15 @@ def command(
     fairer judge.
     """
     from voxveil import api
+    from voxveil.audio.files import probe
     from voxveil.cli.progress import bar
     from voxveil.cli.report import lines
 
     names = choices.encoders(against, left_out)
+    for path in (clean, protected, *(enrol or ())):
+        probe(path)
+    if against is None:
+        names = choices.at_hand(names, device)
     with bar("measuring") as progress:
         measured = api.measure(
             clean, protected, enrol=enrol or (), against=names, device=device, seed=seed, progress=progress

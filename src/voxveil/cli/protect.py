@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -51,10 +52,15 @@ def command(
 
     if report is not None:
         check_place(report, ".json", overwrite=True)
-    encoders = choices.encoders(against, left_out)
     reports, worst = [], 0
     every = jobs(inputs, out)
     todo = [job for job in every if not (resume and _exists(job.destination))]
+    encoders = choices.encoders(against, left_out)
+
+    @cache  # once, and not before there is a recording that can be used: loading takes seconds
+    def victims() -> list[str]:
+        return choices.at_hand(encoders, device) if against is None else encoders
+
     for job in todo:
         try:
             _make_folder(job)
@@ -67,7 +73,7 @@ def command(
                     quality=quality,
                     effort=effort.value,
                     target=target,
-                    against=encoders,
+                    against=victims(),
                     device=device,
                     seed=seed,
                     overwrite=overwrite,
