@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from voxveil.models.speaker.ivector import IVector
 from voxveil.roles import Embedder, Progress, Speech
-from voxveil.train.augment import Surroundings
+from voxveil.train.augment import OFTEN_CLEAN
 from voxveil.train.ivector import fit_total_variability, fit_ubm
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 from voxveil.verify.plda import Plda, fit_plda
@@ -69,9 +69,8 @@ def crops_elsewhere(
     bank: SpeechBank, crops: int, generator: Generator, progress: Progress | None = None
 ) -> Iterator[tuple[Speech, Int[Tensor, " batch"]]]:
     """At least ``crops`` crops of 4 s, 64 at a time, each in other surroundings, and their classes."""
-    surroundings = Surroundings(sample_rate=SAMPLE_RATE)
     for done in range(0, crops, BATCH):
         speech, classes = bank.crops(BATCH, round(CROP_S * SAMPLE_RATE), generator)
-        yield surroundings(speech, generator), classes
+        yield OFTEN_CLEAN(speech, generator), classes
         if progress is not None:
             progress(min(1.0, (done + BATCH) / crops))
