@@ -17,11 +17,19 @@ SENTENCES = (
     "Please call Stella, and ask her to bring these things with her from the store on Wednesday.",
 )
 
-for voice in ("slt", "rms", "awb", "kal16"):
-    for number, sentence in enumerate(SENTENCES, 1):
-        with tempfile.TemporaryDirectory() as folder:
-            wav = Path(folder, "spoken.wav")
-            subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", wav], check=True)
-            sound, rate = sf.read(wav)
-        assert rate == 16_000, rate
-        sf.write(HERE / f"{voice}-{number}.flac", sound, rate, subtype="PCM_16")
+VOICES = ("slt", "rms", "awb", "kal16")
+
+
+def main() -> None:
+    for voice in VOICES:
+        for number, sentence in enumerate(SENTENCES, 1):
+            with tempfile.TemporaryDirectory() as folder:
+                wav = Path(folder, "spoken.wav")
+                subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", wav], check=True)
+                sound, rate = sf.read(wav)
+            assert rate == 16_000, rate
+            sf.write(HERE / f"{voice}-{number}.flac", sound, rate, subtype="PCM_16")
+
+
+if __name__ == "__main__":
+    main()
