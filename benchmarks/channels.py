@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import soundfile as sf
 import torch
-from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, scores
+from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, few, scores
 
 from voxveil.audio.bands import band_interpolation
 from voxveil.audio.spectrum import Stft, power
@@ -26,6 +26,7 @@ from voxveil.transforms.resample import BandLimit
 from voxveil.transforms.room import Room
 
 BANDS = 24
+CLIPS_A_SPEAKER = 3
 Channel = Callable[[Speech, list[Clip]], Speech]
 
 
@@ -89,7 +90,7 @@ def channels(everything: list[Clip]) -> dict[str, Channel]:
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     verifiers = ensemble()
-    everything = clips(options.corpus, verifiers)
+    everything = few(clips(options.corpus, verifiers), CLIPS_A_SPEAKER)
     veil = Veil(tuple(verifiers.values()))
     accepted: dict[str, dict[str, dict[str, list[np.ndarray]]]] = {}
     for batch in batches(everything):

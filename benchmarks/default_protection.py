@@ -23,7 +23,7 @@ from voxveil.metrics import quality
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.verify.verifier import Verifier
 
-STRENGTHS = ("light", "medium", "strong")
+STRENGTHS = ("medium",)
 VERSIONS = ("clean", "protected", "noise")
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import matplotlib as mpl
 import numpy as np
 import torch
-from speakers import RATE, Clip, clips, corpus_argument
+from speakers import RATE, Clip, clips, corpus_argument, few
 
 from voxveil import api, hub, loading
 from voxveil.audio.levels import add_at_snr
@@ -108,14 +108,6 @@ def methods() -> Iterator[tuple[str, str, Method]]:
         yield "veil strong under a floor", f"PESQ ≥ {floor:g}", floored(floor)
 
 
-def chosen(everything: list[Clip]) -> list[Clip]:
-    whole = [c for c in everything if len(c.speech) == len(everything[0].speech)]
-    kept: dict[str, list[Clip]] = {}
-    for clip in whole:
-        kept.setdefault(clip.speaker, []).append(clip)
-    return [clip for same in kept.values() for clip in same[:CLIPS_A_SPEAKER]]
-
-
 def measure(measured: list[Clip], protected: Speech, threshold: float) -> dict[str, float]:
     with torch.no_grad():
         scores = [
@@ -136,7 +128,7 @@ def measure(measured: list[Clip], protected: Speech, threshold: float) -> dict[s
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     threshold = hub.card("ge2e").thresholds["cosine"]["eer"].value
-    measured = chosen(clips(options.corpus, {"ge2e": loading.verifier("ge2e")}))
+    measured = few(clips(options.corpus, {"ge2e": loading.verifier("ge2e")}), CLIPS_A_SPEAKER)
     clean = torch.stack([c.speech for c in measured])
     rows = []
     for family, setting, method in methods():

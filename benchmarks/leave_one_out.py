@@ -11,13 +11,15 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, scores
+from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, few, scores
 from torch import Tensor
 
 from voxveil.metrics import quality
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.protectors.veil import Veil
 from voxveil.verify.verifier import Verifier
+
+CLIPS_A_SPEAKER = 3
 
 
 def protected_by(victims: Mapping[str, Verifier], groups: list[list[Clip]]) -> list[Tensor]:
@@ -48,7 +50,7 @@ def noisy(groups: list[list[Clip]], pesq: float) -> list[Tensor]:
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
     verifiers = ensemble()
-    groups = batches(clips(options.corpus, verifiers))
+    groups = batches(few(clips(options.corpus, verifiers), CLIPS_A_SPEAKER))
     clean = [torch.stack([c.speech for c in group]) for group in groups]
     known = protected_by(verifiers, groups)
     rows = {}

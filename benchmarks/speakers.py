@@ -69,6 +69,15 @@ def clips(corpus: Path, verifiers: Mapping[str, Verifier]) -> list[Clip]:
     return made
 
 
+def few(everything: Sequence[Clip], clips_a_speaker: int) -> list[Clip]:
+    """The first clips of full length of every speaker."""
+    whole: dict[str, list[Clip]] = {}
+    for clip in everything:
+        if len(clip.speech) == round(CLIP_S * RATE):
+            whole.setdefault(clip.speaker, []).append(clip)
+    return [clip for same in whole.values() for clip in same[:clips_a_speaker]]
+
+
 def scores(
     speech: Tensor, owners: Sequence[Clip], verifiers: Mapping[str, Verifier]
 ) -> dict[str, Float64[np.ndarray, " clip"]]:

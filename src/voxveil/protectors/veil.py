@@ -37,8 +37,10 @@ from voxveil.transforms.crop import RandomStart
 from voxveil.verify.verifier import Verifier
 
 SAMPLE_RATE = 16_000
-IDENTITY_WEIGHT = 8.0
-ENVELOPE_WEIGHT = 9.0
+IDENTITY_WEIGHT, IDENTITY_WEIGHT_MORE = 8.0, 1.5
+"""Of one encoder, and what every further one adds: each alone gets less, all together a little more."""
+
+ENVELOPE_WEIGHT = 14.0
 RANDOM_START_S = 0.8
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
@@ -65,12 +67,12 @@ class Strength:
 
 
 STRENGTHS = {
-    "light": Strength(likeness=0.68, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
-    "medium": Strength(likeness=0.40, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
-    "strong": Strength(likeness=0.27, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
+    "light": Strength(likeness=0.75, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
+    "medium": Strength(likeness=0.60, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
+    "strong": Strength(likeness=0.40, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
 }
 
-EFFORT_STEPS = {"fast": 20, "normal": 40, "thorough": 120}
+EFFORT_STEPS = {"fast": 20, "normal": 60, "thorough": 150}
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class Veil:
         """What is minimised for this batch of clean speech."""
         with torch.no_grad():
             attacks = [self._attack(victim, clean) for victim in self.victims]
-        victims = Weighted(tuple((IDENTITY_WEIGHT / len(attacks), attack) for attack in attacks))
+        weight = (IDENTITY_WEIGHT + IDENTITY_WEIGHT_MORE * (len(attacks) - 1)) / len(attacks)
+        victims = Weighted(tuple((weight, attack) for attack in attacks))
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
         return Weighted(
             (
