@@ -21,11 +21,13 @@ Figures = dict[str, Figure]
 def calibrate(
     card_path: Path, corpus: Path, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[dict[str, Figures], Figures]:
-    """Thresholds and error rates for the card in ``card_path`` from all pairs of recordings of ``corpus``.
+    """Thresholds by scorer and criterion, and error rates in percent, from all pairs of recordings of ``corpus``.
 
-    An encoder is judged with the cosine and the Euclidean score, a PLDA together with its encoder.
+    An encoder is judged with the cosine and the Euclidean score, a PLDA together with its encoder; the error rates are
+    those of the cosine, or of the PLDA. ``progress`` follows the recordings.
 
-    Raises what :func:`trials_of` and :func:`~voxveil.verify.evaluate.embed_all` raise.
+    Raises :class:`~voxveil.errors.ModelUnavailableError` for a card that cannot be used, and what :func:`trials_of` and
+    :func:`~voxveil.verify.evaluate.embed_all` raise.
     """
     card = hub.card(str(card_path))
     trials = trials_of(corpus)
@@ -34,7 +36,7 @@ def calibrate(
     voices = embed_all(embedder(encoder, device), heard, torch.device(device), progress=progress)
     kinds = ("plda",) if card.network.architecture == "plda" else ("cosine", "euclidean")
     found = {kind: evaluate(scorer(kind, encoder, device), voices, trials) for kind in kinds}
-    where = f"{corpus.name}: {len(heard)} recordings of {len(speakers(trials))} speakers, all {len(trials)} pairs"
+    where = f"{name_of(corpus)}: {len(heard)} recordings of {len(speakers(trials))} speakers, all {len(trials)} pairs"
     return {kind: _thresholds(one, where) for kind, one in found.items()}, _measured(found[kinds[0]], where)
 
 
@@ -50,7 +52,12 @@ def encoder_of(card_path: Path) -> str:
 
 
 def speakers_of(corpus: Path) -> list[Utterance]:
-    """The recordings of ``corpus``; raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them."""
+    """The recordings of ``corpus``; raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them.
+
+    >>> speakers_of(Path("no/such/corpus"))
+    Traceback (most recent call last):
+    voxveil.errors.BadInputError: no/such/corpus does not exist.
+    """
     spoken = read_corpus(corpus)
     if len({one.speaker for one in spoken}) < 2:
         raise BadInputError(f"{corpus} holds one speaker only: telling speakers apart takes at least two.")
@@ -61,8 +68,21 @@ def trials_of(corpus: Path) -> list[Trial]:
     """All pairs of recordings of ``corpus``.
 
     Raises :class:`~voxveil.errors.BadInputError` unless two speakers speak in them, and one of them twice.
+
+    >>> trials_of(Path("no/such/corpus"))
+    Traceback (most recent call last):
+    voxveil.errors.BadInputError: no/such/corpus does not exist.
     """
     return of_both_kinds(all_pairs(speakers_of(corpus)), corpus)
+
+
+def name_of(corpus: Path) -> str:
+    """What a card calls the folder ``corpus``: its name without its place.
+
+    >>> name_of(Path("/data/LibriSpeech/")), name_of(Path(".")) == Path.cwd().name
+    ('LibriSpeech', True)
+    """
+    return corpus.absolute().name
 
 
 def _thresholds(found: Evaluation, where: str) -> Figures:

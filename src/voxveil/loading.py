@@ -25,7 +25,6 @@ LeftOut = Callable[[str], None]
 Made = TypeVar("Made")
 
 
-@lru_cache(maxsize=16)
 def embedder(name: str, device: str = "cpu") -> Embedder:
     """A speaker encoder, its weights verified and proved to be loaded.
 
@@ -34,11 +33,10 @@ def embedder(name: str, device: str = "cpu") -> Embedder:
     card = hub.card(name)
     if card.kind != "speaker encoder":
         raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a speaker encoder.")
-    loaded: Embedder = _network(card, device, known_answer)
+    loaded: Embedder = _network(name, card.weights.sha256, device)
     return loaded
 
 
-@lru_cache(maxsize=16)
 def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
     """A scorer for the embeddings of ``encoder``: ``cosine``, ``euclidean``, or ``plda``, which is trained for it.
 
@@ -47,7 +45,8 @@ def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
     if kind != "plda":
         made: Scorer = catalog.part("scorer", kind)
         return made
-    trained: Scorer = _network(hub.card(_plda_of(encoder)), device)
+    name = _plda_of(encoder)
+    trained: Scorer = _network(name, hub.card(name).weights.sha256, device)
     return trained
 
 
@@ -117,11 +116,15 @@ def available(names: Iterable[str], make: Callable[[str], Made], on_left_out: Le
     return made
 
 
-def _network(card: hub.Card, device: str, self_test: Any = None) -> Any:
+@lru_cache(maxsize=32)
+def _network(name: str, sha256: str, device: str) -> Any:
+    # The sha256 is there to tell a card from an older one of the same name: a network can be trained anew.
     check_device(device)
+    card = hub.card(name)
     architecture = card.network.architecture
     network = _empty(card)
     rename = catalog.part("checkpoint", architecture) if architecture in catalog.PARTS["checkpoint"] else None
+    self_test = known_answer if card.kind == "speaker encoder" else None
     hub.load_into(network, card, self_test=self_test, rename=rename)
     return network.to(device)
 

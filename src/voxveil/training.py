@@ -6,6 +6,7 @@ The recipes are those of the weights in this package (:mod:`voxveil.train.recipe
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ from torch import Generator, nn
 
 from voxveil import catalog
 from voxveil.audio.corpus import Utterance, read_mono
-from voxveil.calibration import calibrate, encoder_of, speakers_of, trials_of
+from voxveil.audio.recording import cause
+from voxveil.calibration import calibrate, encoder_of, name_of, speakers_of, trials_of
 from voxveil.cards.card import Card, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
@@ -46,7 +48,13 @@ class Request:
 
     ``corpus`` is laid out as :func:`~voxveil.audio.corpus.read_corpus` reads it; ``judge`` is a corpus of other
     speakers, with several recordings of each, on which the model is measured and its thresholds are found. ``steps``
-    None: as many as the recipe says.
+    are those of a network, and the crops of 4 s that an i-vector extractor or a PLDA is fitted to; None: as many as the
+    recipe says. ``seed`` is 0 … 2³² − 1. ``precision`` is that of the networks' arithmetic while they train.
+
+    Raises :class:`~voxveil.errors.VoxveilError` for numbers that are out of range.
+
+    >>> Request("ecapa", Path("LibriSpeech"), Path("mine"), seed=3).command
+    'voxveil train ecapa --corpus LibriSpeech --seed 3 --precision bf16 -o OUT'
     """
 
     name: str
@@ -59,15 +67,19 @@ class Request:
     precision: Literal["bf16", "fp32"] = "bf16"
     licence: str = "not stated"
 
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise VoxveilError(f"Training takes at least one step, not {self.steps}.")
+        if not 0 <= self.seed < 2**32:
+            raise VoxveilError(f"A seed is a whole number from 0 to {2**32 - 1}, not {self.seed}.")
+
     @property
     def command(self) -> str:
         """The command that does it again, without the folders' places."""
-        judge = f" --judge {self.judge.name}" if self.judge is not None else ""
-        steps = f" --steps {self.steps}" if self.steps is not None else ""
-        return (
-            f"voxveil train {self.name} --corpus {self.corpus.name}{judge}{steps} --seed {self.seed} "
-            f"--precision {self.precision} -o OUT"
-        )
+        judge = ["--judge", name_of(self.judge)] if self.judge is not None else []
+        steps = ["--steps", str(self.steps)] if self.steps is not None else []
+        settings = [*judge, *steps, "--seed", str(self.seed), "--precision", self.precision]
+        return shlex.join(["voxveil", "train", self.name, "--corpus", name_of(self.corpus), *settings, "-o", "OUT"])
 
 
 @dataclass(frozen=True)
@@ -90,13 +102,16 @@ def names() -> list[str]:
 
 
 def train(request: Request, progress: Progress | None = None, on_measured: MeasuredHook | None = None) -> Path:
-    """Trains, writes, measures, and gives the path of the card.
+    """Trains, writes, measures, and gives the path of the card; what lies in the folder under its name is replaced.
 
     A PLDA is trained for the encoder of its name, ``ivector-plda`` for ``ivector``: the one whose card lies in the
-    same folder, else this package's. A training of a network that was interrupted goes on where it was.
+    same folder, else this package's. A training of a network that was interrupted goes on from its last measurement.
+    Torch's own random numbers are seeded.
 
-    Raises :class:`~voxveil.errors.VoxveilError` and its siblings for an unknown name, a corpus that does not serve,
-    and places that cannot be written.
+    Raises :class:`~voxveil.errors.VoxveilError` for an unknown name or device and for a loss that is no longer finite,
+    :class:`~voxveil.errors.BadInputError` for a corpus or a checkpoint that does not serve,
+    :class:`~voxveil.errors.BadOutputError` for places that cannot be written, and
+    :class:`~voxveil.errors.ModelUnavailableError` for a PLDA without its encoder.
     """
     if request.name not in names():
         raise VoxveilError(f"There is no recipe for '{request.name}'; there is: {', '.join(names())}.")
@@ -107,7 +122,9 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     try:
         request.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadOutputError(f"{request.out} cannot be made: {error.strerror}.") from error
+        raise BadOutputError(f"{request.out} cannot be made: {cause(error)}.") from error
+    if request.name.endswith("-plda"):
+        _encoder_of(request)  # it may be missing, which should be known before hours of speech are read
     torch.manual_seed(request.seed)
     bank = _bank(spoken, torch.device(request.device))
     started = time.monotonic()
@@ -123,6 +140,10 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     return path
 
 
+def _encoder_of(request: Request) -> Embedder:
+    return embedder(encoder_of(request.out / f"{request.name}.toml"), request.device)
+
+
 def _bank(spoken: list[Utterance], device: torch.device) -> SpeechBank:
     return SpeechBank((read_mono(u.path, SAMPLE_RATE) for u in spoken), [u.speaker for u in spoken], SPEEDS, device)
 
@@ -132,8 +153,7 @@ def _trained(
 ) -> _Trained:
     generator = Generator().manual_seed(request.seed)
     if request.name.endswith("-plda"):
-        encoder = embedder(encoder_of(request.out / f"{request.name}.toml"), request.device)
-        scorer = fit_backend(encoder, bank, request.steps or PLDA.crops, PLDA.kept, generator, progress)
+        scorer = fit_backend(_encoder_of(request), bank, request.steps or PLDA.crops, PLDA.kept, generator, progress)
         size = {"dim": scorer.centre.shape[0], "kept": scorer.projection.shape[0]}
         return _Trained(scorer, PLDA.origin, "scorer", Network("plda", size))
     if request.name == "ivector":
@@ -167,16 +187,18 @@ def _encoder(
 
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:
     trials = trials_of(corpus)
+    heard = recordings(trials)
 
     def judge(encoder: Embedder) -> Mapping[str, float]:
-        voices = embed_all(encoder, recordings(trials), device)
+        voices = embed_all(encoder, heard, device)
         return {"eer_percent": 100.0 * evaluate(cosine, voices, trials).eer}
 
     return judge
 
 
 def _card(request: Request, trained: _Trained, weights: Weights, heard: str, minutes: float) -> Card:
-    where = f"{request.device}, {torch.get_num_threads()} threads" if request.device == "cpu" else request.device
+    where = f"cpu, threads: {torch.get_num_threads()}" if request.device == "cpu" else request.device
+    data = f"{name_of(request.corpus)}: {heard}"
     proof = self_test_of(trained.network.cpu()) if trained.kind == "speaker encoder" else None
     return Card(
         name=request.name,
@@ -192,6 +214,6 @@ def _card(request: Request, trained: _Trained, weights: Weights, heard: str, min
             f"Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
             "Languages, channels and ways of speaking that its data do not have are less certain.",
         ),
-        training=Training(f"{request.corpus.name}: {heard}", request.command, request.seed, round(minutes, 1), where),
+        training=Training(data, request.command, request.seed, round(minutes, 1), where),
         self_test=proof,
     )

@@ -18,8 +18,12 @@ def command(
     judge: Annotated[
         Path | None, typer.Option(help="A corpus of other speakers, to measure and to find thresholds on.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps, or crops of speech; default: the recipe's.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and machine give the same weights.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps; for ivector and scorers, crops of 4 s. Default: the recipe's.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32 - 1, help="The same seed, threads and machine give the same weights.")
+    ] = 0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     precision: Annotated[
         choices.Precision, typer.Option(help="What the network computes in.")
@@ -28,7 +32,7 @@ def command(
 ) -> None:
     """Train a speaker encoder or a scorer, and write its weights and a card that says what they are worth.
 
-    Interrupted, the same command goes on where it was. The card's path can be named wherever a model can.
+    Interrupted, the same command goes on from the last measurement. The card's path can be named wherever a model can.
     """
     from voxveil.cli.progress import bar
     from voxveil.training import Request, train

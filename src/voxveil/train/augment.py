@@ -26,7 +26,10 @@ class Surroundings:
 
     Each part has its share of clips: ``room`` (a decay by 60 dB in 0.1 … 0.7 s, −2 … 15 dB below the direct sound),
     ``microphone`` (an equaliser of up to ±``microphone_db`` in eight bands), ``narrow`` (nothing above 3 … 7.5 kHz),
-    ``noise`` (power ~ 1/fᵃ, a = 0 … 2, SNR 3 … 30 dB), ``babble`` (three other clips, SNR 6 … 20 dB).
+    ``noise`` (power ~ 1/fᵃ, a = 0 … 2, SNR 3 … 30 dB), ``babble`` (three other clips, SNR 6 … 20 dB: a batch has at
+    least four).
+
+    What is random is drawn on the CPU and moved to where the speech is: a seed means the same surroundings everywhere.
 
     >>> speech = torch.randn(4, 16_000, generator=Generator().manual_seed(0))
     >>> Surroundings()(speech, Generator().manual_seed(1)).shape

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from dataclasses import asdict
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +19,10 @@ from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 
 SHORTEST_S, LONGEST_S = 1.6, 3.0
 MARGIN = 0.2
+"""In radians, once it has risen."""
 
 
+@runtime_checkable
 class TwoHalves(Embedder, Protocol):
     """An encoder as it is trained here: a front end without parameters, and the network behind it."""
 
@@ -33,8 +36,10 @@ class TwoHalves(Embedder, Protocol):
 class EncoderTrainee:
     """An encoder, and the head with which it is trained: one centre for every class of the bank.
 
-    Every batch has crops of one length, 1.6 … 3 s, in :class:`~voxveil.train.augment.Surroundings`, with SpecAugment on
-    the features. ``half`` runs the network in bfloat16 with float32 parameters; front end and loss stay float32.
+    Every batch has ``batch`` crops of one length, 1.6 … 3 s, in ``surroundings``, with SpecAugment on the features.
+    ``half`` runs the network in bfloat16 with float32 parameters; front end and loss stay float32. The margin grows
+    from zero to its full size over the share ``margin_rises_until`` of the training.
+
     If ``last``, the layer whose output is the embedding, is named, every dimension is brought to zero mean and unit
     variance behind it (S. Ioffe, C. Szegedy, ICML 2015), else most of an embedding's length is what all voices have in
     common; :meth:`trained` makes that step part of the layer. ``judge`` measures the encoder in eval mode.
@@ -69,6 +74,17 @@ class EncoderTrainee:
         self.network = nn.ModuleDict({"encoder": encoder, "centring": self.centring, "head": self.head})
         self.bank, self.batch, self.half, self.judge = bank, batch, half, judge
         self.surroundings, self.margin_rises_until = surroundings, margin_rises_until
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """What makes this training beside the network and the plan."""
+        return {
+            "batch": self.batch,
+            "half": self.half,
+            "surroundings": asdict(self.surroundings),
+            "margin_rises_until": self.margin_rises_until,
+            "speech": self.bank.fingerprint(),
+        }
 
     def loss(self, done: float, generator: Generator) -> Tensor:
         """The mean loss of a batch that ``generator`` draws."""

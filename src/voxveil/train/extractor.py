@@ -29,6 +29,8 @@ def fit_ivector(
 ) -> None:
     """Fills ``extractor``: its background model from some frames of ``crops`` crops, its matrix from all of them.
 
+    The cepstra of all crops stay in memory while it trains: 115 kB a crop, 740 MB for 6400.
+
     >>> import numpy as np
     >>> bank = SpeechBank([np.random.default_rng(0).normal(0, 0.1, 70_000).astype(np.float32)], ["ann"])
     >>> extractor = IVector(components=2, factors=2, n_mfcc=5)
@@ -38,9 +40,7 @@ def fit_ivector(
     """
     with torch.no_grad():
         drawn = [extractor.cepstra(speech) for speech, _ in crops_elsewhere(bank, crops, generator, progress)]
-        frames = torch.cat([features[active] for features, active in drawn])
-        some = torch.randperm(len(frames), generator=generator)[:UBM_FRAMES]
-        ubm = fit_ubm(frames[some.to(frames.device)], len(extractor.ubm.weights), UBM_STEPS, generator)
+        ubm = fit_ubm(_some_frames(drawn, generator), len(extractor.ubm.weights), UBM_STEPS, generator)
         counted = [ubm.statistics(features, active) for features, active in drawn]
         count, first = torch.cat([c for c, _ in counted]), torch.cat([f for _, f in counted])
         factors = extractor.total_variability.shape[-1]
@@ -49,10 +49,26 @@ def fit_ivector(
     extractor.load_state_dict({**state, "total_variability": matrix}, strict=True)
 
 
+def _some_frames(drawn: list[tuple[Tensor, Tensor]], generator: Generator) -> Tensor:
+    frames = torch.cat([features[active] for features, active in drawn])
+    some = torch.randperm(len(frames), generator=generator)[:UBM_FRAMES]
+    return frames[some.to(frames.device)]
+
+
 def fit_backend(
     embedder: Embedder, bank: SpeechBank, crops: int, kept: int, generator: Generator, progress: Progress | None = None
 ) -> Plda:
-    """A PLDA of ``kept`` dimensions for ``embedder``, from ``crops`` crops of the classes of ``bank``."""
+    """A PLDA of ``kept`` dimensions for ``embedder``, from ``crops`` crops of the classes of ``bank``.
+
+    Crops should be several times as many as classes, and classes more than ``kept``.
+
+    >>> import numpy as np
+    >>> from voxveil.models.speaker.xvector import XVector
+    >>> clips = [np.random.default_rng(i).normal(0, 0.1, 70_000).astype(np.float32) for i in range(4)]
+    >>> bank = SpeechBank(clips, ["ann", "bob", "cat", "dan"])
+    >>> fit_backend(XVector(16, 24, 8).eval(), bank, 64, 3, Generator().manual_seed(0)).projection.shape
+    torch.Size([3, 8])
+    """
     embedded: list[Float[Tensor, "batch dim"]] = []
     owners: list[Int[Tensor, " batch"]] = []
     for speech, classes in crops_elsewhere(bank, crops, generator, progress):
@@ -68,7 +84,15 @@ def fit_backend(
 def crops_elsewhere(
     bank: SpeechBank, crops: int, generator: Generator, progress: Progress | None = None
 ) -> Iterator[tuple[Speech, Int[Tensor, " batch"]]]:
-    """At least ``crops`` crops of 4 s, 64 at a time, each in other surroundings, and their classes."""
+    """At least ``crops`` crops of 4 s, 64 at a time, each in other surroundings, and their classes.
+
+    The crops are on the device of ``bank``, the classes on the CPU.
+
+    >>> import numpy as np
+    >>> bank = SpeechBank([np.random.default_rng(0).normal(0, 0.1, 70_000).astype(np.float32)], ["ann"])
+    >>> [speech.shape for speech, _ in crops_elsewhere(bank, 65, Generator().manual_seed(0))]
+    [torch.Size([64, 64000]), torch.Size([64, 64000])]
+    """
     for done in range(0, crops, BATCH):
         speech, classes = bank.crops(BATCH, round(CROP_S * SAMPLE_RATE), generator)
         yield OFTEN_CLEAN(speech, generator), classes

@@ -1,46 +1,63 @@
 """The training loop: one optimiser, one schedule, for whatever can say its loss. Seeded, resumable, logged.
 
-AdamW (I. Loshchilov, F. Hutter, ICLR 2019) with a linear warm-up and half a cosine down to zero. Step k draws its batch
-from a generator seeded by (seed, k), so that a run that was interrupted goes on as if it had not been.
+AdamW (I. Loshchilov, F. Hutter, ICLR 2019) with a linear warm-up and half a cosine down to zero (SGDR, the same
+authors, ICLR 2017). Step k draws its batch from a generator seeded by (seed, k), so that a run that was interrupted
+goes on as if it had not been.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
 
-from voxveil.errors import BadInputError, BadOutputError, VoxveilError
+from voxveil.errors import VoxveilError
 from voxveil.roles import Progress
+from voxveil.train.checkpoint import Checkpoint, Past
 
 GRADIENT_NORM = 5.0
 """Longer gradients are shortened to this."""
 
 
+@runtime_checkable
 class Trainee(Protocol):
-    """What is trained: ``network`` holds every parameter and buffer, the loss's own among them."""
+    """What is trained."""
 
     @property
     def network(self) -> nn.Module:
-        """All that has to be optimised and kept."""
+        """Every parameter that is optimised and every buffer, the loss's own among them."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Plain data that two runs share if one may go on from the other: sizes of batches, what it is trained on."""
 
     def loss(self, done: float, generator: Generator) -> Tensor:
-        """The mean loss of a batch drawn by ``generator``; ``done`` is the share of the training that is past."""
+        """The mean loss of a batch; ``done`` is the share of the training that is past.
+
+        Whatever is random is drawn by ``generator``, or a run that was interrupted ends otherwise than another.
+        """
 
     def measure(self) -> Mapping[str, float]:
-        """How good it is now, by name, such as ``{"eer_percent": 4.2}``; empty if there is nothing to measure on."""
+        """How good it is now, by name, such as ``{"eer_percent": 4.2}``; empty if there is nothing to measure on.
+
+        ``network`` is in eval mode, and is left as it is.
+        """
 
 
 @dataclass(frozen=True)
 class Plan:
     """How long and how fast; two runs of equal plans on one machine end equal.
+
+    ``learning_rate`` is the greatest, reached after ``warmup_share`` of the ``steps``. The trainee is measured, and the
+    checkpoint written, every ``measure_every`` steps and after the last. ``seed`` is 0 … 2³² − 1.
+
+    Raises :class:`~voxveil.errors.VoxveilError` for less than one step.
 
     >>> Plan(steps=100, learning_rate=1e-3).rate(0) < Plan(steps=100, learning_rate=1e-3).rate(10)
     True
@@ -74,93 +91,45 @@ def train(
 ) -> float:
     """Trains in place, and leaves ``checkpoint`` and beside it a log, ``.log.jsonl``: a line every measurement.
 
-    An existing ``checkpoint`` of the same plan is gone on from; returned are the seconds that had gone into it.
+    An existing ``checkpoint`` of the same training is gone on from; returned are the seconds that had gone into it.
+    It is written at measurements only: a run that is stopped between two of them is taken up at the first.
     ``on_measured`` is told what the log is told: step, mean loss since the last line, and what the trainee measures.
 
-    Raises :class:`~voxveil.errors.BadInputError` for a checkpoint of another plan or network, and
-    :class:`~voxveil.errors.VoxveilError` if the loss is no longer finite.
+    Raises :class:`~voxveil.errors.BadInputError` for a checkpoint of another training,
+    :class:`~voxveil.errors.BadOutputError` where it cannot be written, and :class:`~voxveil.errors.VoxveilError` if
+    the loss is no longer finite.
     """
     network = trainee.network
     optimiser = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-    first, past_s = _resume(network, optimiser, plan, checkpoint) if checkpoint.exists() else (0, 0.0)
+    kept = Checkpoint(checkpoint, {"plan": asdict(plan), "recipe": trainee.recipe})
+    past = kept.resume(network, optimiser)
     started = time.monotonic()
     losses: list[Tensor] = []
-    for step in range(first, plan.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = plan.rate(step)
-        network.train()
-        loss = trainee.loss(step / plan.steps, _generator(plan.seed, step))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-        optimiser.step()
-        losses.append(loss.detach())
+    for step in range(past.step, plan.steps):
+        losses.append(_step(trainee, optimiser, plan, step))
+        done = step + 1
         if progress is not None:
-            progress((step + 1) / plan.steps)
-        if (step + 1) % plan.measure_every == 0 or step + 1 == plan.steps:
+            progress(done / plan.steps)
+        if done % plan.measure_every == 0 or done == plan.steps:
             mean_loss = float(torch.stack(losses).mean())
             losses.clear()
             if not math.isfinite(mean_loss):
-                raise VoxveilError(f"The loss was lost at step {step + 1} ({mean_loss}): train at a lower rate.")
+                raise VoxveilError(f"The loss was lost at step {done} ({mean_loss}): train at a lower rate or in fp32.")
             network.eval()
-            found = {"step": step + 1, "loss": mean_loss, **trainee.measure()}
-            past = {"step": step + 1, "seconds": past_s + time.monotonic() - started}
-            _keep(network, optimiser, plan, past, checkpoint, found)
+            found = {"step": done, "loss": mean_loss, **trainee.measure()}
+            kept.keep(network, optimiser, Past(done, past.seconds + time.monotonic() - started), found)
             if on_measured is not None:
                 on_measured(found)
-    return past_s
+    return past.seconds
 
 
-def log_path(checkpoint: Path) -> Path:
-    """Where the log of a training lies.
-
-    >>> log_path(Path("ecapa.checkpoint")).name
-    'ecapa.log.jsonl'
-    """
-    return checkpoint.with_suffix(".log.jsonl")
-
-
-def _generator(seed: int, step: int) -> Generator:
-    return Generator().manual_seed((seed << 32) + step)
-
-
-def _keep(
-    network: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    plan: Plan,
-    past: Mapping[str, float],
-    path: Path,
-    found: Mapping[str, float],
-) -> None:
-    part = path.with_name(path.name + ".part")
-    state = {
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "past": dict(past),
-        "plan": asdict(plan),
-    }
-    try:
-        torch.save(state, part)
-        part.replace(path)
-        with log_path(path).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(found) + "\n")
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        part.unlink(missing_ok=True)
-        raise BadOutputError(f"{path} cannot be written: {error}.") from error
-
-
-def _resume(network: nn.Module, optimiser: torch.optim.Optimizer, plan: Plan, path: Path) -> tuple[int, float]:
-    remedy = "continue with the settings it was begun with, or remove it"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        begun, step, seconds = state["plan"], int(state["past"]["step"]), float(state["past"]["seconds"])
-    except Exception as error:  # a foreign file can break the reader in any way, and all mean the same
-        raise BadInputError(f"{path} is no checkpoint of a training: remove it.") from error
-    if begun != asdict(plan):
-        raise BadInputError(f"{path} belongs to a training with other settings: {remedy}.")
-    try:
-        network.load_state_dict(state["network"], strict=True)
-        optimiser.load_state_dict(state["optimiser"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise BadInputError(f"{path} belongs to a training of another network or corpus: {remedy}.") from error
-    return step, seconds
+def _step(trainee: Trainee, optimiser: torch.optim.Optimizer, plan: Plan, step: int) -> Tensor:
+    for group in optimiser.param_groups:
+        group["lr"] = plan.rate(step)
+    trainee.network.train()
+    loss = trainee.loss(step / plan.steps, Generator().manual_seed((plan.seed << 32) + step))
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(trainee.network.parameters(), GRADIENT_NORM)
+    optimiser.step()
+    return loss.detach()

@@ -26,10 +26,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class EncoderRecipe:
-    """How a network is trained.
+    """How a network of this ``size`` is trained.
 
-    ``last`` is the layer whose output is the embedding, where that layer is linear; the margin grows from zero over the
-    share ``margin_rises_until`` of all steps.
+    ``last`` is the layer whose output is the embedding, where that layer is linear; ``batch`` is in crops, and
+    ``learning_rate`` the greatest. The margin grows from zero over the share ``margin_rises_until`` of all steps.
     """
 
     origin: Origin

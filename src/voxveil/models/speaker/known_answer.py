@@ -16,7 +16,9 @@ TOLERANCE = 5e-4
 
 
 def known_answer(encoder: nn.Module) -> Float[Tensor, " value"]:
-    """At most sixteen entries of the embedding of a fixed buzz: a fingerprint of weights and front end together.
+    """At most sixteen entries of the embedding of a fixed buzz of 3 s: a fingerprint of weights and front end together.
+
+    ``encoder`` is on the CPU.
 
     >>> from voxveil.models.speaker.ge2e import GE2E
     >>> known_answer(GE2E()).shape
