@@ -177,7 +177,7 @@ def test_where_no_system_can_be_had_that_is_said(here, monkeypatch):
     assert done.code == NO_MODEL and done.out == ""
     first, last = done.err.splitlines()
     assert first.startswith("voxveil: G is left out: ")
-    assert last == "voxveil: No verification system can be had: run 'voxveil models pull ge2e' once, online."
+    assert last == "voxveil: No speaker encoder can be had: run 'voxveil models pull ge2e' once, online."
 
 
 def test_a_name_that_is_no_system_lists_those_that_are(here):

@@ -88,11 +88,12 @@ def verifier(name: str, device: str = "cpu", criterion: str = "eer") -> Verifier
     Raises :class:`~voxveil.errors.VoxveilError` where its card gives none.
     """
     encoder, kind = encoder_and_scorer(name)
+    loaded = embedder(encoder, device)
     found = threshold(name, criterion)
     if found is None:
         raise VoxveilError(f"The card of '{encoder}' gives no threshold for {kind} at {criterion}: calibrate it first.")
     label = name if name in catalog.SYSTEMS else hub.card(encoder).name
-    return Verifier(label, embedder(encoder, device), scorer(kind, encoder, device), found)
+    return Verifier(label, loaded, scorer(kind, encoder, device), found)
 
 
 def available(names: Iterable[str], make: Callable[[str], Made], on_left_out: LeftOut | None = None) -> dict[str, Made]:
