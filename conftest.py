@@ -25,5 +25,9 @@ for _role in vars(roles).values():
 # As mypy does, an int passes for a float.
 install_import_hook("voxveil", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-# Its examples need the extra 'ssl', which is too large for the development environment.
-collect_ignore = [] if find_spec("transformers") else ["src/voxveil/models/speaker/wavlm.py"]
+# Their examples need the extra 'ssl', which is too large for the development environment.
+collect_ignore = (
+    []
+    if find_spec("transformers")
+    else ["src/voxveil/models/speaker/wavlm.py", "src/voxveil/models/conversion/wavlm_frames.py"]
+)
