@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,15 @@ def test_the_logged_loss_is_the_mean_since_the_line_before(checkpoint):
     parts = [trainee.losses[:5], trainee.losses[5:10], trainee.losses[10:]]
     assert [found["loss"] for found in told] == pytest.approx([np.mean(part) for part in parts])
     assert len(set(trainee.drawn)) == PLAN.steps, "every step has a batch of its own"
+
+
+def test_every_seed_draws_batches_of_its_own(tmp_path):
+    drawn = []
+    for seed in (0, 1, 2**32 - 1):
+        trainee = Line()
+        train(trainee, replace(PLAN, seed=seed), tmp_path / f"{seed}.checkpoint")
+        drawn += trainee.drawn
+    assert len(set(drawn)) == 3 * PLAN.steps
 
 
 def test_the_rate_rises_in_a_line_and_falls_by_half_a_cosine():

@@ -127,9 +127,15 @@ def _step(trainee: Trainee, optimiser: torch.optim.Optimizer, plan: Plan, step: 
     for group in optimiser.param_groups:
         group["lr"] = plan.rate(step)
     trainee.network.train()
-    loss = trainee.loss(step / plan.steps, Generator().manual_seed((plan.seed << 32) + step))
+    loss = trainee.loss(step / plan.steps, _generator(plan.seed, step))
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(trainee.network.parameters(), GRADIENT_NORM)
     optimiser.step()
     return loss.detach()
+
+
+def _generator(seed: int, step: int) -> Generator:
+    # Torch looks at the low 32 bits of a seed only, so both numbers have to be in them; the odd factor (the golden
+    # ratio's) keeps the steps of neighbouring seeds apart.
+    return Generator().manual_seed((seed * 0x9E3779B1 + step) & 0xFFFF_FFFF)

@@ -47,7 +47,7 @@ class SpeechBank:
         samples, lengths = bytearray(), []
         # It grows in place: utterances that are kept and joined in the end take twice the memory.
         for clip, _ in zip(utterances, speakers, strict=True):
-            samples += np.round(_FULL_SCALE * clip).astype(np.int16).tobytes()
+            samples += np.round(_FULL_SCALE * clip.clip(-1.0, 1.0)).astype(np.int16).tobytes()
             lengths.append(len(clip))
         self.speeds = speeds
         self.speakers = len(numbers)

@@ -179,7 +179,7 @@ def _convolved(frames: Tensor, layer: nn.Module) -> Tensor:
     assert isinstance(layer, nn.Conv1d)
     # Reflected edges keep the number of frames; an even kernel sees one frame more of the past.
     (kernel,) = layer.kernel_size
-    return layer(F.pad(frames, ((kernel - 1) // 2, kernel // 2), mode="reflect"))
+    return layer(F.pad(frames, (kernel // 2, (kernel - 1) // 2), mode="reflect"))
 
 
 def _pooled(frames: Tensor, layer: nn.Module) -> Tensor:
