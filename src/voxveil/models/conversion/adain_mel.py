@@ -94,7 +94,7 @@ def trimmed(clip: Float[Tensor, " time"], range_db: float = 15.0) -> Float[Tenso
 
     >>> clip = torch.cat([torch.zeros(6000), torch.ones(6000), torch.zeros(6000)])
     >>> trimmed(clip).shape
-    torch.Size([7680])
+    torch.Size([8192])
     """
     _check_length(len(clip))
     reach = TRIM_WINDOW_SAMPLES // 2
