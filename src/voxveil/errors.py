@@ -47,3 +47,9 @@ class MissingExtraError(VoxveilError):
     def naming(cls, extra: str, feature: str) -> MissingExtraError:
         """The error for a ``feature`` that the optional dependency group ``extra`` brings."""
         return cls(f"{feature} needs the extra '{extra}': install it with pip install 'voxveil[{extra}]'.")
+
+
+class ProgramError(VoxveilError):
+    """A program that Voxveil was asked to run: it is not there, failed, took too long or wrote nothing usable."""
+
+    exit_code = 7

@@ -5,13 +5,17 @@ Speech is float [batch, time] in [−1, 1]; every model declares the sample rate
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 Speech = Float[Tensor, "batch time"]
+Clip = Float[Tensor, " time"]
+Reference = Sequence[Clip]
+"""Utterances of one speaker: what a cloner knows of a voice."""
+
 Loss = Float[Tensor, " batch"]
 Parameters = tuple[Tensor, ...]
 """What an attack optimises: one tensor for a simple carrier, several for a composed one; 1 is the whole budget."""
@@ -121,3 +125,31 @@ class Protector(Protocol):
         self, speech: Float[Tensor, "batch channel time"], seed: int, progress: Progress | None = None
     ) -> Float[Tensor, "batch channel time"]:
         """The protected speech."""
+
+
+class Synthesiser(Protocol):
+    """Text → speech in some voice, to be converted into another."""
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz of the speech it gives."""
+
+    def __call__(self, text: str) -> Clip:
+        """The text, spoken."""
+
+
+class Cloner(Protocol):
+    """(references, content) → the content in the voice of every reference. An attacker's tool, to test protections."""
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate in Hz of all speech that it takes and gives."""
+
+    @property
+    def takes(self) -> Literal["speech", "text"]:
+        """What the content has to be."""
+
+    def __call__(
+        self, references: Sequence[Reference], content: Clip | str, seed: int = 0, progress: Progress | None = None
+    ) -> list[Clip]:
+        """One clone for every reference, all of the same content."""
