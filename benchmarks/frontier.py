@@ -1,6 +1,6 @@
 """Score against PESQ for every carrier and budget, beside white noise: the frontier.
 
-Three clips of 6 s a speaker. ``veil`` rows mind the listener (the shipped objective) and differ in the likeness at
+Three clips of 6 s a speaker. ``veil`` rows mind the listener (the shipped objective) and differ in the angle at
 which it is enough, the last of them are the strong setting under a quality floor; all others minimise the cosine to the
 speaker alone within their budget. Writes docs/results/frontier.{md,json,png}.
 """
@@ -102,8 +102,8 @@ def methods() -> Iterator[tuple[str, str, Method]]:
     for range_db in (3.0, 6.0):
         both_gains = GainMask(GainRange(9.0), GainRange(range_db), RATE, frames_per_gain=3, stft=GRID)
         yield "filter ±9 dB times mask", f"±{range_db:g} dB", plain(both_gains)
-    for likeness in (0.81, 0.68, 0.54, 0.40, 0.27):
-        yield "veil", f"likeness {likeness:g} × threshold", veil(likeness=likeness)
+    for margin_degrees in (4.0, 8.0, 12.0, 20.0, 28.0):
+        yield "veil", f"{margin_degrees:g}° beyond the threshold", veil(margin_degrees=margin_degrees)
     for floor in (3.8, 4.2):
         yield "veil strong under a floor", f"PESQ ≥ {floor:g}", floored(floor)
 

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from voxveil.audio.bands import band_pass
 from voxveil.audio.levels import add_at_snr, rms
+from voxveil.metrics import quality
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import Filter
-from voxveil.perturb.objectives import EmbeddingDistance, Enough, Weighted, embedding_distance
-from voxveil.perturb.perceptual import EnvelopeDistortion, LoudnessDisturbance, band_power
+from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted, embedding_distance
+from voxveil.perturb.perceptual import EnvelopeDistortion, LoudnessDisturbance, bark_power, listened_power
 from voxveil.perturb.quality_floor import largest_share
 
 TERMS = [LoudnessDisturbance, EnvelopeDistortion]
@@ -70,13 +71,25 @@ def test_distances_are_zero_for_the_same_and_the_gradients_are_right(kind: str) 
     assert torch.autograd.gradcheck(attack, speech)
 
 
-def test_enough_stops_both_loss_and_gradient() -> None:
-    enough = Enough(lambda x: x.sum(-1), floor=1.0)
+def test_insistence_stops_where_it_is_enough_and_presses_what_resists() -> None:
+    insist = Insistence(lambda x: x.sum(-1), enough=1.0, weight=2.0, rate=0.5)
     speech = torch.tensor([[3.0], [0.5]], requires_grad=True)
-    loss = enough(speech)
-    (slope,) = torch.autograd.grad(loss.sum(), speech)
-    assert loss.tolist() == [2.0, 0.0]
-    assert slope.tolist() == [[1.0], [0.0]]
+    for weight in (2.0, 3.0, 4.0):  # a half of what is missing, 2, is added in every call
+        loss = insist(speech)
+        (slope,) = torch.autograd.grad(loss.sum(), speech)
+        assert loss.tolist() == [2.0 * weight, 0.0]
+        assert slope.tolist() == [[weight], [0.0]]
+
+
+def test_descent_with_insistence_ends_at_the_cheapest_point_that_is_enough() -> None:
+    """min x² subject to 1 − x ≤ 0 is at x = 1, however little the condition weighs at first."""
+    insist = Insistence(lambda x: 1.0 - x.sum(-1), enough=0.0, weight=0.01, rate=0.05)
+    x = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    for _ in range(2000):
+        loss = insist(x) + x.square().sum(-1)
+        (slope,) = torch.autograd.grad(loss.sum(), x)
+        x = (x - 0.01 * slope).detach().requires_grad_()
+    assert x.item() == pytest.approx(1.0, abs=0.03)
 
 
 def test_weighted_is_linear_in_its_weights(speech: Tensor) -> None:
@@ -160,9 +173,19 @@ def test_gradients_agree_with_finite_differences(term: type, speech: Tensor) -> 
         assert difference.item() == pytest.approx((slope * way).sum().item(), rel=1e-3)
 
 
+def test_envelope_distortion_orders_recordings_as_stoi_does(speech: Tensor) -> None:
+    snrs_db = (30.0, 20.0, 10.0, 5.0, 0.0)
+    for clip in speech:
+        noisy = torch.cat([add_at_snr(clip[None], torch.randn_like(clip[None]), snr_db) for snr_db in snrs_db])
+        ours = EnvelopeDistortion(clip.expand(len(noisy), -1), 16_000)(noisy)
+        published = [1.0 - quality.stoi(clip.double().numpy(), x.double().numpy(), 16_000) for x in noisy]
+        assert ours.argsort().tolist() == list(np.argsort(published))
+        assert np.corrcoef(ours.numpy(), published)[0, 1] > 0.98
+
+
 def test_band_power_holds_all_the_energy(speech: Tensor) -> None:
     """Bands are a partition of the bins above 0 Hz."""
-    whole = band_power(speech.double(), 16_000).sum(1)
+    whole = bark_power(listened_power(speech.double()), 16_000).sum(1)
     spectrum = torch.stft(
         speech.double(),
         512,

@@ -13,6 +13,8 @@ from voxveil.errors import VoxveilError
 PARTS: dict[str, dict[str, str]] = {
     # Networks without weights; which weights go into which network, and how large it is, stands on a card.
     "architecture": {
+        "adain-vc": "voxveil.clone.adain:AdaInConverter",
+        "autovc": "voxveil.clone.autovc:AutoVCConverter",
         "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:ECAPATaoRuijie",
         "ge2e": "voxveil.models.speaker.ge2e:GE2E",

@@ -12,7 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 Speech = Float[Tensor, "batch time"]
-Clip = Float[Tensor, " time"]
+Clip = Float[Tensor, " _time"]
+"""Samples of one utterance. The underscore: clips that meet in one call differ in length."""
+
 Reference = Sequence[Clip]
 """Utterances of one speaker: what a cloner knows of a voice."""
 
@@ -139,7 +141,7 @@ class Synthesiser(Protocol):
 
 
 class Cloner(Protocol):
-    """(references, content) → the content in the voice of every reference. An attacker's tool, to test protections."""
+    """(reference, contents) → the contents in the reference's voice. An attacker's tool, to test protections."""
 
     @property
     def sample_rate(self) -> int:
@@ -147,9 +149,9 @@ class Cloner(Protocol):
 
     @property
     def takes(self) -> Literal["speech", "text"]:
-        """What the content has to be."""
+        """What a content has to be."""
 
     def __call__(
-        self, references: Sequence[Reference], content: Clip | str, seed: int = 0, progress: Progress | None = None
+        self, reference: Reference, contents: Sequence[Clip | str], seed: int = 0, progress: Progress | None = None
     ) -> list[Clip]:
-        """One clone for every reference, all of the same content."""
+        """One clone for every content; getting to know the reference, which may take long, is done once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,24 +20,37 @@ from voxveil import catalog
 from voxveil.audio.corpus import Utterance, read_mono
 from voxveil.audio.recording import cause
 from voxveil.calibration import calibrate, encoder_of, name_of, speakers_of, trials_of
-from voxveil.cards.card import Card, Network, Training, Weights
+from voxveil.cards.card import Card, Figure, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.loading import check_device, embedder
+from voxveil.models.conversion.standard_mel import SPREAD, StandardMel
 from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Embedder, Progress
+from voxveil.train.conversion import ConverterTrainee, Lesson
+from voxveil.train.disguise import NEPER_DB
 from voxveil.train.encoder import EncoderTrainee
 from voxveil.train.export import write_weights
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
-from voxveil.train.recipes import ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
+from voxveil.train.recipes import CONVERTERS, ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 from voxveil.verify.evaluate import embed_all, evaluate
 from voxveil.verify.scorers import cosine
 from voxveil.verify.trials import recordings
 from voxveil.whole_file import write_whole
+
+CONVERTER = "voice converter"
+ENCODER_LIMITS = (
+    "Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
+    "Languages, channels and ways of speaking that its data do not have are less certain.",
+)
+CONVERTER_LIMITS = (
+    "For tests of protections: what it makes is synthetic and is to be called so.",
+    "Has heard {heard}; published models heard tens of hours and clone better.",
+)
 
 MeasuredHook = Callable[[Mapping[str, float]], None]
 
@@ -89,16 +102,17 @@ class _Trained:
     kind: str
     description: Network
     earlier_s: float = 0.0
+    found: Mapping[str, float] = field(default_factory=dict)
 
 
 def names() -> list[str]:
     """What can be trained.
 
-    >>> "ecapa" in names() and "ivector-plda" in names()
+    >>> "ecapa" in names() and "ivector-plda" in names() and "autovc" in names()
     True
     """
     encoders = [*ENCODERS, "ivector"]
-    return sorted([*encoders, *(f"{name}-plda" for name in encoders)])
+    return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONVERTERS])
 
 
 def train(request: Request, progress: Progress | None = None, on_measured: MeasuredHook | None = None) -> Path:
@@ -134,7 +148,11 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     card = _card(request, trained, weights, f"{bank.seconds / 60.0:.0f} minutes of {bank.speakers} speakers", minutes)
     path = request.out / f"{request.name}.toml"
     write_whole(path, card_text(card).encode())
-    if request.judge is not None:
+    if request.judge is not None and trained.kind == CONVERTER:
+        heard = f"{name_of(request.judge)}: speakers never trained on"
+        figures = {name: Figure(round(value, 3), heard) for name, value in trained.found.items()}
+        write_whole(path, card_text(replace(card, measured=figures)).encode())
+    elif request.judge is not None:
         thresholds, measured = calibrate(path, request.judge, request.device)
         write_whole(path, card_text(replace(card, thresholds=thresholds, measured=measured)).encode())
     return path
@@ -160,6 +178,8 @@ def _trained(
         extractor = IVector(**IVECTOR.size).to(request.device)
         fit_ivector(extractor, bank, request.steps or IVECTOR.crops, generator, progress)
         return _Trained(extractor, IVECTOR.origin, "speaker encoder", Network("ivector", IVECTOR.size))
+    if request.name in CONVERTERS:
+        return _converter(request, bank, progress, on_measured)
     return _encoder(request, bank, progress, on_measured)
 
 
@@ -185,6 +205,41 @@ def _encoder(
     return _Trained(trainee.trained(), recipe.origin, "speaker encoder", description, earlier_s)  # type: ignore[arg-type]
 
 
+def _converter(
+    request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
+) -> _Trained:
+    recipe = CONVERTERS[request.name]
+    device = torch.device(request.device)
+    network: nn.Module = catalog.part("architecture", request.name)(**recipe.size)
+    mel = StandardMel().to(device)
+    judge = None
+    if request.judge is not None:
+        judge = _rebuilding(Lesson(_bank(speakers_of(request.judge), device), mel, batch=64))
+    trainee = ConverterTrainee(
+        network,
+        Lesson(bank, mel, recipe.batch),
+        half=request.precision == "bf16",
+        device=device,
+        judge=judge,
+    )
+    plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
+    earlier_s = run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
+    network.eval()
+    return _Trained(network, recipe.origin, CONVERTER, Network(request.name, recipe.size), earlier_s, trainee.measure())
+
+
+def _rebuilding(lesson: Lesson) -> Callable[[nn.Module], Mapping[str, float]]:
+    """How far a converter is from rebuilding disguised speech, always the same crops."""
+    disguised, reference, target = lesson.draw(Generator().manual_seed(0))
+
+    def judge(converter: nn.Module) -> Mapping[str, float]:
+        with torch.no_grad():
+            error = (converter(disguised, reference, Generator().manual_seed(0)) - target).abs().mean()
+        return {"rebuilding_error_db": SPREAD * NEPER_DB * float(error)}
+
+    return judge
+
+
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:
     trials = trials_of(corpus)
     heard = recordings(trials)
@@ -199,6 +254,7 @@ def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[s
 def _card(request: Request, trained: _Trained, weights: Weights, heard: str, minutes: float) -> Card:
     where = f"cpu, threads: {torch.get_num_threads()}" if request.device == "cpu" else request.device
     data = f"{name_of(request.corpus)}: {heard}"
+    limits = CONVERTER_LIMITS if trained.kind == CONVERTER else ENCODER_LIMITS
     proof = self_test_of(trained.network.cpu()) if trained.kind == "speaker encoder" else None
     return Card(
         name=request.name,
@@ -211,8 +267,7 @@ def _card(request: Request, trained: _Trained, weights: Weights, heard: str, min
         network=trained.description,
         limits=(
             "Hears 16 kHz speech.",
-            f"Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
-            "Languages, channels and ways of speaking that its data do not have are less certain.",
+            *(sentence.format(heard=heard) for sentence in limits),
         ),
         training=Training(data, request.command, request.seed, round(minutes, 1), where),
         self_test=proof,

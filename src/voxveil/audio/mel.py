@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from voxveil.audio.spectrum import Stft, power
@@ -50,6 +50,18 @@ def mel_to_hz(mel: Float[Tensor, "*shape"], scale: MelScale = "slaney") -> Float
     return torch.where(mel < start, mel * _LINEAR_HZ_PER_MEL, logarithmic)
 
 
+def mel_edges_hz(
+    n_mels: int, low_hz: float, high_hz: float, scale: MelScale = "slaney"
+) -> Float64[Tensor, " {n_mels}+2"]:
+    """The corners of ``n_mels`` triangles: the k-th rises from edge k, has its centre at k + 1 and ends at k + 2.
+
+    >>> mel_edges_hz(3, 0.0, 800.0).tolist()
+    [0.0, 200.0, 400.0, 600.0, 800.0]
+    """
+    ends = hz_to_mel(torch.tensor([low_hz, high_hz], dtype=torch.float64), scale)
+    return mel_to_hz(torch.linspace(float(ends[0]), float(ends[1]), n_mels + 2, dtype=torch.float64), scale)
+
+
 @lru_cache(maxsize=32)
 def mel_filterbank(
     sample_rate: int,
@@ -65,12 +77,7 @@ def mel_filterbank(
     >>> mel_filterbank(16_000, 400, 40).shape
     torch.Size([40, 201])
     """
-    top = torch.tensor(high_hz or sample_rate / 2, dtype=torch.float64)
-    bottom = torch.tensor(low_hz, dtype=torch.float64)
-    mels = torch.linspace(
-        float(hz_to_mel(bottom, scale)), float(hz_to_mel(top, scale)), n_mels + 2, dtype=torch.float64
-    )
-    edges = mel_to_hz(mels, scale)
+    edges = mel_edges_hz(n_mels, low_hz, high_hz or sample_rate / 2, scale)
     bins = torch.linspace(0.0, sample_rate / 2, n_fft // 2 + 1, dtype=torch.float64)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]

@@ -11,7 +11,7 @@ Without a target only the second term stays (untargeted). Objectives add up and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -66,20 +66,32 @@ class EmbeddingDistance:
         return away + embedding_distance(embedding, self.target, self.distance)
 
 
-@dataclass(frozen=True)
-class Enough:
-    """max(loss − floor, 0): no more effort, and no more damage, once the loss is down to ``floor``.
+@dataclass
+class Insistence:
+    """λ · max(loss − enough, 0), where λ rises by ``rate`` times what is still missing, in every call.
 
-    >>> Enough(lambda adversarial: adversarial.sum(-1), floor=1.0)(torch.tensor([[3.0], [0.5]])).tolist()
-    [2.0, 0.0]
+    A method of multipliers (K. Arrow, L. Hurwicz, H. Uzawa 1958) for the condition loss ≤ ``enough``: no more effort,
+    and no more damage, for a clip that fulfils it, and ever more for one that resists. λ begins at ``weight``, and each
+    clip has its own. It holds for one batch.
+
+    >>> insist = Insistence(lambda adversarial: adversarial.sum(-1), enough=1.0, weight=2.0, rate=0.5)
+    >>> speech = torch.tensor([[3.0], [0.5]])
+    >>> insist(speech).tolist(), insist(speech).tolist()
+    ([4.0, 0.0], [6.0, 0.0])
     """
 
     objective: Callable[[Speech], Loss]
-    floor: float
+    enough: float
+    weight: float
+    rate: float
+    multiplier: Tensor | None = field(default=None, init=False)
 
     def __call__(self, adversarial: Speech) -> Loss:
-        """What of the loss is still to do."""
-        return (self.objective(adversarial) - self.floor).clamp_min(0.0)
+        """What of the loss is still to do, as much as it matters by now."""
+        excess = (self.objective(adversarial) - self.enough).clamp_min(0.0)
+        now = torch.full_like(excess, self.weight).detach() if self.multiplier is None else self.multiplier
+        self.multiplier = now + self.rate * excess.detach()
+        return now * excess
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ Two terms, after the two measures that later judge the result:
 - :class:`LoudnessDisturbance` follows the perceptual model of PESQ (ITU-T P.862, A. Rix et al. 2001): loudness per
   critical band and frame, static colouring and slow gain changes forgiven, differences below a quarter of the
   loudness unheard, additions weighted more than losses;
-- :class:`EnvelopeDistortion` follows STOI (C. Taal et al. 2011): 1 − correlation of band envelopes over 0.4 s.
+- :class:`EnvelopeDistortion` follows STOI (C. Taal et al. 2011): 1 − correlation of the envelopes of third-octave
+  bands over 0.4 s, where somebody speaks.
 
-Both look at the same band powers, which :class:`Listener` computes once. They guide the descent; the numbers in reports
-come from the published implementations in ``metrics/``.
+Both look at the same power spectrum, which :class:`Listener` computes once. They guide the descent; the numbers in
+reports come from the published implementations in ``metrics/``.
 """
 
 from __future__ import annotations
@@ -31,8 +32,12 @@ _LISTENING_DB = 75.0
 _ZWICKER_EXPONENT = 0.23
 _LOUDNESS_SCALE = 2.4
 _DEADZONE = 0.25
+_THIRD_OCTAVES = 15
+_LOWEST_THIRD_OCTAVE_HZ = 150.0
+_SPEECH_RANGE_DB = 40.0
 _TINY = 1e-9
 
+Power = Float[Tensor, "batch freq frame"]
 Bands = Float[Tensor, "batch band frame"]
 
 
@@ -52,14 +57,33 @@ def _bark_bands(sample_rate: int, device: torch.device) -> tuple[Tensor, Tensor,
     return members.to(device), width[:, None].to(device), quiet[:, None].to(device)
 
 
-def band_power(speech: Speech, sample_rate: int) -> Bands:
-    """Power in half-Bark bands, [batch, band, frame], frames of 512 samples every 256.
+@lru_cache(maxsize=8)
+def _third_octaves(sample_rate: int, device: torch.device) -> Tensor:
+    """STOI's bands: membership [band, freq] of those that have a bin and end below half the sample rate."""
+    frequencies = _STFT.frequencies_hz(sample_rate)
+    centres = _LOWEST_THIRD_OCTAVE_HZ * 2.0 ** (torch.arange(_THIRD_OCTAVES) / 3.0)
+    low, high = centres[:, None] * 2.0 ** (-1.0 / 6.0), centres[:, None] * 2.0 ** (1.0 / 6.0)
+    members = ((frequencies >= low) & (frequencies < high) & (high < sample_rate / 2)).float()
+    return members[members.sum(1) > 0].to(device)
 
-    >>> band_power(torch.zeros(1, 1024), 16_000).shape[-1]
-    5
+
+def listened_power(speech: Speech) -> Power:
+    """What both terms look at: the power spectrum, frames of 512 samples every 256.
+
+    >>> listened_power(torch.zeros(1, 1024)).shape
+    torch.Size([1, 257, 5])
     """
-    members, _, _ = _bark_bands(sample_rate, speech.device)
-    return members.to(speech.dtype) @ power(_STFT(speech))
+    return power(_STFT(speech))
+
+
+def bark_power(spectrum: Power, sample_rate: int) -> Bands:
+    """The power in half-Bark bands, a partition of the bins above 0 Hz.
+
+    >>> bark_power(torch.ones(1, 257, 5), 16_000).sum(1)[0, 0].item()
+    256.0
+    """
+    members, _, _ = _bark_bands(sample_rate, spectrum.device)
+    return members.to(spectrum.dtype) @ spectrum
 
 
 class LoudnessDisturbance:
@@ -76,7 +100,7 @@ class LoudnessDisturbance:
     def __init__(self, clean: Speech, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         with torch.no_grad():
-            bands = band_power(clean, sample_rate)
+            bands = bark_power(listened_power(clean), sample_rate)
             total = bands.sum(1)
             self.active = (total > 0.01 * total.mean(1, keepdim=True)).to(clean)[:, None]
             mean = (total * self.active[:, 0]).sum(1) / self.active.sum((1, 2)).clamp_min(1.0)
@@ -85,11 +109,11 @@ class LoudnessDisturbance:
 
     def __call__(self, adversarial: Speech) -> Loss:
         """The disturbance of every clip."""
-        return self.of_bands(band_power(adversarial, self.sample_rate))
+        return self.of_power(listened_power(adversarial))
 
-    def of_bands(self, bands: Bands) -> Loss:
-        """The same from the adversarial speech's :func:`band_power`."""
-        degraded = bands * self.scale
+    def of_power(self, spectrum: Power) -> Loss:
+        """The same from the adversarial speech's :func:`listened_power`."""
+        degraded = bark_power(spectrum, self.sample_rate) * self.scale
         reference = self._coloured_like(degraded)
         degraded = degraded * _slow_gain(reference, degraded)
         symmetric, asymmetric = self._disturbances(reference, degraded)
@@ -127,25 +151,31 @@ class EnvelopeDistortion:
     _step_frames = 6
 
     def __init__(self, clean: Speech, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
+        self.members = _third_octaves(sample_rate, clean.device).to(clean.dtype)
         with torch.no_grad():
-            self.reference = self._patterns(band_power(clean, sample_rate))
+            spectrum = listened_power(clean)
+            self.reference = self._patterns(spectrum)
+            level = self._windows(spectrum.sum(1)).mean(-1)
+            spoken = (level > level.amax(1, keepdim=True) * 10.0 ** (-_SPEECH_RANGE_DB / 10.0)).to(clean)
+            self.share = spoken / spoken.sum(1, keepdim=True).clamp_min(1.0)
 
     def __call__(self, adversarial: Speech) -> Loss:
         """The distortion of every clip."""
-        return self.of_bands(band_power(adversarial, self.sample_rate))
+        return self.of_power(listened_power(adversarial))
 
-    def of_bands(self, bands: Bands) -> Loss:
-        """The same from the adversarial speech's :func:`band_power`."""
+    def of_power(self, spectrum: Power) -> Loss:
+        """The same from the adversarial speech's :func:`listened_power`."""
         # Σ reference² is 1, and 0 where the clean speech is silent: nothing to understand, nothing to lose.
-        lost = self.reference.square() - self.reference * self._patterns(bands)
-        return lost.sum(-1).mean((1, 2))
+        lost = self.reference.square() - self.reference * self._patterns(spectrum)
+        return (lost.sum(-1).mean(1) * self.share).sum(-1)
 
-    def _patterns(self, bands: Bands) -> Tensor:
-        envelope = (bands + _TINY).sqrt()
-        if envelope.shape[-1] < self._window_frames:
-            envelope = F.pad(envelope, (0, self._window_frames - envelope.shape[-1]))
-        windows = envelope.unfold(-1, self._window_frames, self._step_frames)
+    def _windows(self, frames: Tensor) -> Tensor:
+        if frames.shape[-1] < self._window_frames:
+            frames = F.pad(frames, (0, self._window_frames - frames.shape[-1]))
+        return frames.unfold(-1, self._window_frames, self._step_frames)
+
+    def _patterns(self, spectrum: Power) -> Tensor:
+        windows = self._windows((self.members @ spectrum + _TINY).sqrt())
         windows = windows - windows.mean(-1, keepdim=True)
         return windows / (windows.square().sum(-1, keepdim=True) + _TINY).sqrt()
 
@@ -160,15 +190,14 @@ class Listener:
     """
 
     def __init__(self, clean: Speech, sample_rate: int, loudness_weight: float, envelope_weight: float) -> None:
-        self.sample_rate = sample_rate
         self.loudness = LoudnessDisturbance(clean, sample_rate)
         self.envelope = EnvelopeDistortion(clean, sample_rate)
         self.weights = (loudness_weight, envelope_weight)
 
     def __call__(self, adversarial: Speech) -> Loss:
         """The cost of every clip."""
-        bands = band_power(adversarial, self.sample_rate)
-        return self.weights[0] * self.loudness.of_bands(bands) + self.weights[1] * self.envelope.of_bands(bands)
+        spectrum = listened_power(adversarial)
+        return self.weights[0] * self.loudness.of_power(spectrum) + self.weights[1] * self.envelope.of_power(spectrum)
 
 
 def _loudness(bands: Bands, quiet: Tensor) -> Bands:

@@ -2,12 +2,14 @@
 
 For speaker encoders E_k with thresholds t_k, speech x, carrier c and parameters p:
 
-    minimise  Σ_k w · max(cos(E_k(c(p, x)), E_k(x)) − likeness · t_k, 0)    the voice is not recognised …
-              + q · loudness disturbance + i · envelope distortion           … and everybody still hears the same
+    minimise  Σ_k λ_k · max(cos(E_k(c(p, x)), E_k(x)) − cos(acos t_k + margin), 0)    the voice is not recognised …
+              + q · loudness disturbance + i · envelope distortion                     … and sounds the same
 
-over random framings of the speech, by Adam with a change of variables. The carrier is a static 24-band equaliser times
-a mask over time and frequency, both within a range in dB, at the loudness of the original. Once a clip's likeness is
-reached, all further steps go into quality. With a target y, cos(E(x′), E(y)) is pulled up at the same time.
+over random framings of the speech, by Adam with a change of variables. λ_k rises for as long as a clip has not left
+encoder k by the margin; all further steps go into quality. The margin makes up for how far a single clip lies from its
+speaker's place, and as an angle it means the same for every encoder, whatever its threshold. The carrier is a static
+24-band equaliser times a mask over time and frequency, both within a range in dB, at the loudness of the original. With
+a target y, cos(E(x′), E(y)) is pulled up at the same time.
 
 Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
 attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
@@ -16,6 +18,7 @@ attacked feel it too; additive perturbations under the masking threshold cost mo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -28,7 +31,7 @@ from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import GainMask
 from voxveil.perturb.expectation import Expectation
-from voxveil.perturb.objectives import EmbeddingDistance, Enough, Weighted
+from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
 from voxveil.perturb.solvers import adam
@@ -37,8 +40,8 @@ from voxveil.transforms.crop import RandomStart
 from voxveil.verify.verifier import Verifier
 
 SAMPLE_RATE = 16_000
-IDENTITY_WEIGHT, IDENTITY_WEIGHT_MORE = 8.0, 1.5
-"""Of one encoder, and what every further one adds: each alone gets less, all together a little more."""
+IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
+"""λ of every encoder at first, and how much it rises in a step for a cosine that is too large by 1."""
 
 ENVELOPE_WEIGHT = 14.0
 RANDOM_START_S = 0.8
@@ -53,23 +56,28 @@ Channels = Float[Tensor, "batch channel time"]
 class Strength:
     """How far the voice is led away, and what that may cost.
 
-    ``likeness`` is the cosine to the speaker at which it is enough, as a share of each verifier's threshold; the
-    ranges bound the carriers.
+    ``margin_degrees`` is the angle beyond each verifier's threshold at which it is enough; the ranges bound the
+    carriers.
 
-    >>> STRENGTHS["medium"].likeness < STRENGTHS["light"].likeness
-    True
+    >>> round(STRENGTHS["medium"].enough(threshold=0.5), 3)  # cos(60° + 20°)
+    0.174
     """
 
-    likeness: float
+    margin_degrees: float
     filter_range_db: float
     mask_range_db: float
     quality_weight: float
 
+    def enough(self, threshold: float) -> float:
+        """The cosine to the speaker at which it is enough for a verifier that accepts from ``threshold`` on."""
+        angle = math.acos(min(1.0, max(-1.0, threshold))) + math.radians(self.margin_degrees)
+        return math.cos(min(math.pi, angle))
+
 
 STRENGTHS = {
-    "light": Strength(likeness=0.75, filter_range_db=9.0, mask_range_db=4.0, quality_weight=1.0),
-    "medium": Strength(likeness=0.60, filter_range_db=15.0, mask_range_db=6.0, quality_weight=0.4),
-    "strong": Strength(likeness=0.40, filter_range_db=15.0, mask_range_db=9.0, quality_weight=0.25),
+    "light": Strength(margin_degrees=12.0, filter_range_db=9.0, mask_range_db=6.0, quality_weight=1.0),
+    "medium": Strength(margin_degrees=20.0, filter_range_db=12.0, mask_range_db=9.0, quality_weight=0.6),
+    "strong": Strength(margin_degrees=28.0, filter_range_db=15.0, mask_range_db=12.0, quality_weight=0.4),
 }
 
 EFFORT_STEPS = {"fast": 20, "normal": 60, "thorough": 150}
@@ -139,8 +147,7 @@ class Veil:
         """What is minimised for this batch of clean speech."""
         with torch.no_grad():
             attacks = [self._attack(victim, clean) for victim in self.victims]
-        weight = (IDENTITY_WEIGHT + IDENTITY_WEIGHT_MORE * (len(attacks) - 1)) / len(attacks)
-        victims = Weighted(tuple((weight, attack) for attack in attacks))
+        victims = Weighted(tuple((1.0, attack) for attack in attacks))
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
         return Weighted(
             (
@@ -152,8 +159,8 @@ class Veil:
     def _attack(self, victim: Verifier, clean: Speech) -> Objective:
         embedder = victim.embedder
         source = embedder(clean)
-        enough = self.strength.likeness * victim.threshold
-        away = Enough(EmbeddingDistance(embedder.coarse(), source), floor=enough - 1.0)
+        enough = self.strength.enough(victim.threshold)
+        away = Insistence(EmbeddingDistance(embedder.coarse(), source), enough - 1.0, IDENTITY_WEIGHT, INSISTENCE)
         if self.target is None:
             return away
         target = embedder(self.target.to(clean)).expand_as(source)

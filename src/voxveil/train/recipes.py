@@ -43,6 +43,17 @@ class EncoderRecipe:
 
 
 @dataclass(frozen=True)
+class ConverterRecipe:
+    """How a voice converter of this ``size`` is trained; ``batch`` is in targets of 2 s."""
+
+    origin: Origin
+    steps: int
+    size: Mapping[str, int]
+    batch: int = 16
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
 class ExtractorRecipe:
     """How an i-vector extractor is trained, on how many crops of 4 s."""
 
@@ -97,6 +108,35 @@ _GE2E = Origin(
     "@inproceedings{wan2018ge2e, title={Generalized End-to-End Loss for Speaker Verification}, author={Wan, Li and "
     "Wang, Quan and Papir, Alan and Lopez Moreno, Ignacio}, booktitle={ICASSP}, pages={4879--4883}, year={2018}}",
 )
+
+_ADAIN_VC = Origin(
+    "AdaIN-VC, 96 channels, 80 bands at 16 kHz",
+    "J.-C. Chou, C.-C. Yeh, H.-Y. Lee: One-shot Voice Conversion by Separating Speaker and Content Representations "
+    "with Instance Normalization, Interspeech 2019",
+    "@inproceedings{chou2019oneshot, title={One-shot Voice Conversion by Separating Speaker and Content "
+    "Representations with Instance Normalization}, author={Chou, Ju-chieh and Yeh, Cheng-chieh and Lee, Hung-yi}, "
+    "booktitle={Interspeech}, pages={664--668}, year={2019}}",
+)
+_AUTOVC = Origin(
+    "AutoVC, 192 channels, 80 bands at 16 kHz",
+    "K. Qian, Y. Zhang, S. Chang, X. Yang, M. Hasegawa-Johnson: AutoVC: Zero-Shot Voice Style Transfer with Only "
+    "Autoencoder Loss, ICML 2019",
+    "@inproceedings{qian2019autovc, title={{AutoVC}: Zero-Shot Voice Style Transfer with Only Autoencoder Loss}, "
+    "author={Qian, Kaizhi and Zhang, Yang and Chang, Shiyu and Yang, Xuesong and Hasegawa-Johnson, Mark}, "
+    "booktitle={ICML}, pages={5210--5219}, year={2019}}",
+)
+
+CONVERTERS = {
+    "adain-vc": ConverterRecipe(
+        _ADAIN_VC, 6000, {"channels": 96, "bank_channels": 32, "dim": 128, "frames_per_code": 4}
+    ),
+    "autovc": ConverterRecipe(
+        _AUTOVC,
+        4000,
+        {"width": 192, "lstm_width": 256, "code_dim": 16, "frames_per_code": 8, "speaker_width": 128, "dim": 128},
+        batch=8,
+    ),
+}
 
 ENCODERS = {
     "ecapa": EncoderRecipe(

@@ -1,0 +1,1 @@
+"""Cloning: what an attacker does with a reference, to test protections."""
