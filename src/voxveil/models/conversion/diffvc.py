@@ -5,8 +5,9 @@ Likelihood Sampling Scheme", ICLR 2022. An encoder turns speech into an average 
 in a few steps, to the voice of the reference. Names and shapes of the state dict are those of the published
 ``vc_libritts_wodyn.pt``, which loads with ``strict=True``.
 
-Front end: HiFi-GAN's log mel spectrogram at 22.05 kHz (80 bands up to 8 kHz, hop 256), and a GE2E embedding of the
-reference at 16 kHz. HiFi-GAN makes the sound.
+As published, speech at 22.05 kHz is cut to whole hops of 256 samples and becomes HiFi-GAN's log mel spectrogram
+(:class:`~voxveil.audio.log_mel.LogMel`, 80 bands up to 8 kHz), the embedding is GE2E's of the reference at 16 kHz, and
+HiFi-GAN makes the sound.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ class DiffVC(nn.Module):
     >>> [tuple(context.shape) for context in estimate.contexts]
     [(2, 4, 32, 32), (2, 4, 32, 32), (2, 4, 32, 32)]
     """
-
-    sample_rate = 22_050
 
     def __init__(
         self,

@@ -215,7 +215,11 @@ class Decoder(nn.Module):
         time: Float[Tensor, " batch"],
         noise: Float[Tensor, "batch mel frame"],
     ) -> Float[Tensor, ""]:
-        """Score matching: the mean of (√(1 − γ²(0,t)) · score + noise)² over speech, for times 1e-5 … 1 − 1e-5."""
+        """Score matching: the mean of (√(1 − γ²(0,t)) · score + noise)² over speech, for times 1e-5 … 1 − 1e-5.
+
+        As published, the average voices come from an encoder that is already trained and gets no gradient (its dropout
+        stays on), and ``reference`` is another excerpt of the same utterance.
+        """
         noisy = self.schedule.noised(clean, time, noise)
         level = self.schedule.variance(torch.zeros_like(time), time).sqrt()[:, None, None]
         error = level * self(noisy, time, clean, reference, embedding).score + noise * clean.mask

@@ -60,7 +60,10 @@ class Schedule:
         return torch.exp(-0.5 * self.integral(start, end))
 
     def variance(self, start: Float[Tensor, "*shape"], end: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """1 − γ²(s,t): the variance of the noise that came between, exact for short spans too."""
+        """1 − γ²(s,t): the variance of the noise that came between, exact for short spans too.
+
+        The published code subtracts from 1, which in float32 is 5 % off at its shortest span, from 0 to 1e-5.
+        """
         return -torch.expm1(-self.integral(start, end))
 
     def mean(self, clean: Utterance, time: Float[Tensor, " batch"]) -> Float[Tensor, "batch mel frame"]:

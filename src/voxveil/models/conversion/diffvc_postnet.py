@@ -78,3 +78,13 @@ class AverageVoice(nn.Module):
     ) -> Float[Tensor, "batch mel frame"]:
         """The average voice; what stands in frames of padding means nothing."""
         return self.postnet(self.encoder(mel, mask), mask)
+
+    def loss(
+        self,
+        mel: Float[Tensor, "batch mel frame"],
+        target: Float[Tensor, "batch mel frame"],
+        mask: Float[Tensor, "batch 1 frame"],
+    ) -> Float[Tensor, ""]:
+        """The mean squared distance of the average voice from ``target`` over speech."""
+        error = (self(mel, mask) - target) * mask
+        return error.square().sum() / (mask.sum() * mel.shape[1])
