@@ -1,0 +1,131 @@
+"""Cloning by name, from files to a file that says that it is synthetic.
+
+It exists to test protections: a protection is worth what cloners fail to do with the speech that it protected.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from voxveil import catalog, hub, loading
+from voxveil.audio.corpus import read_mono
+from voxveil.audio.synthetic_mark import marked_place, write_marked
+from voxveil.clone import description as programs
+from voxveil.clone.conversion import ConversionCloner
+from voxveil.clone.coqui import MODELS, CoquiCloner
+from voxveil.clone.external import ExternalCloner
+from voxveil.clone.synthesiser import synthesiser
+from voxveil.errors import ModelUnavailableError, VoxveilError
+from voxveil.roles import Clip, Cloner, Progress
+
+CONVERTER = "voice converter"
+COQUI = "coqui/"
+ADAPTATION_STEPS = 300
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be cloned.
+
+    ``name`` is one of :func:`names`, the card of a converter of one's own, or the description of a program
+    (``mine.toml``), which needs its ``checkout`` and is run by ``python``. The content is the recording ``content``,
+    or ``text``; a cloner that takes speech gets a text spoken by an installed synthesiser.
+
+    Raises :class:`~voxveil.errors.VoxveilError` unless the content is one of the two.
+
+    >>> Request("knn-vc", (Path("ada.wav"),), Path("ada.clone.wav"))
+    Traceback (most recent call last):
+    voxveil.errors.VoxveilError: Say what the clone is to say: give either a recording or a text.
+    """
+
+    name: str
+    reference: tuple[Path, ...]
+    out: Path
+    content: Path | None = None
+    text: str | None = None
+    checkout: Path | None = None
+    python: str = sys.executable
+    device: str = "cpu"
+    seed: int = 0
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.content is None) == (self.text is None):
+            raise VoxveilError("Say what the clone is to say: give either a recording or a text.")
+
+
+def names() -> list[str]:
+    """Every cloner by name: those of this package, those of coqui-tts, and programs that need a checkout.
+
+    >>> "knn-vc" in names() and "coqui/xtts-v2" in names() and "seed-vc" in names()
+    True
+    """
+    converters = [name for name in hub.names() if hub.card(name).kind == CONVERTER]
+    toolkits = [COQUI + name for name in MODELS]
+    return sorted([*catalog.names("cloner"), *converters, *toolkits, *programs.names()])
+
+
+def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python: str = sys.executable) -> Cloner:
+    """The cloner ``name``, its weights verified and proved to be loaded.
+
+    Raises :class:`~voxveil.errors.VoxveilError` for an unknown name, and what its parts raise.
+
+    >>> cloner("parrot")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    voxveil.errors.VoxveilError: There is no cloner 'parrot'; there is: adain-vc, ...
+    """
+    loading.check_device(device)
+    if name in catalog.names("cloner"):
+        made: Cloner = catalog.part("cloner", name)()
+        return made
+    if name.startswith(COQUI):
+        return CoquiCloner(name.removeprefix(COQUI), device)
+    if name in programs.names() or checkout is not None:
+        if checkout is None:
+            raise VoxveilError(f"{name} is a program of others: name the folder of its code with --checkout.")
+        return ExternalCloner(programs.description(name), checkout, python)
+    if name not in names() and not name.endswith(".toml"):
+        raise VoxveilError(f"There is no cloner '{name}'; there is: {', '.join(names())}.")
+    return ConversionCloner(loading.converter(name, device), ADAPTATION_STEPS)
+
+
+def clone(request: Request, progress: Progress | None = None) -> Path:
+    """Clones as asked and gives the path of the clone, whose name and tags say that it is synthetic.
+
+    Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
+    """
+    place = marked_place(request.out, request.overwrite)
+    if request.name in (n for n in hub.names() if hub.card(n).kind != CONVERTER):
+        raise ModelUnavailableError(f"'{request.name}' is a {hub.card(request.name).kind}, not a cloner.")
+    tool = cloner(request.name, request.device, request.checkout, request.python)
+    device = torch.device(request.device)
+    reference = [_read(path, tool.sample_rate, device) for path in request.reference]
+    (made,) = tool(reference, [_content(request, tool, device)], request.seed, progress)
+    return write_marked(place, made, tool.sample_rate, request.overwrite)
+
+
+def _content(request: Request, tool: Cloner, device: torch.device) -> Clip | str:
+    if request.content is not None:
+        return _read(request.content, tool.sample_rate, device)
+    assert request.text is not None
+    if tool.takes == "text":
+        return request.text
+    speaker = synthesiser()
+    spoken = speaker(request.text).numpy()
+    return _at(spoken, speaker.sample_rate, tool.sample_rate).to(device)
+
+
+def _read(path: Path, sample_rate: int, device: torch.device) -> Clip:
+    return torch.as_tensor(read_mono(path, sample_rate), dtype=torch.float32, device=device)
+
+
+def _at(sound: np.ndarray, rate_in: int, rate_out: int) -> Clip:
+    from voxveil.audio.resample import resample
+
+    return torch.as_tensor(resample(sound[None].astype(np.float64), rate_in, rate_out)[0], dtype=torch.float32)
