@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
+from voxveil.cards.record import record
 from voxveil.errors import ModelUnavailableError
 from voxveil.fetch import check_source
 
 _SUFFIX = {"torch": ".pt", "safetensors": ".safetensors"}
-_SPOKEN = {str: "text", int: "a whole number", float: "a number", tuple: "a list", Mapping: "a table"}
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ def parse_card(text: str, name: str) -> Card:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{where}: {error}") from error
-    parsed: Card = _record(Card, table, where)
+    parsed: Card = record(Card, table, where)
     if parsed.name != name:
         raise ValueError(f"{where}: name is '{parsed.name}', but the file is called '{name}.toml'")
     if not re.fullmatch("[0-9a-f]{64}", parsed.weights.sha256):
@@ -193,36 +192,3 @@ def parse_card(text: str, name: str) -> Card:
     if parsed.self_test is not None and not (parsed.self_test.expected and parsed.self_test.tolerance > 0.0):
         raise ValueError(f"{where}, self_test: needs expected numbers and a positive tolerance")
     return parsed
-
-
-# The dataclasses above are the format: the two functions below read it out of their type hints.
-
-
-def _record(kind: type[Any], table: object, where: str) -> Any:
-    if not isinstance(table, dict):
-        raise ValueError(f"{where}: not a table")
-    hints = get_type_hints(kind)
-    if unknown := [key for key in table if key not in hints]:
-        raise ValueError(f"{where}: unknown {', '.join(unknown)}")
-    required = (f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
-    if missing := [key for key in required if key not in table]:
-        raise ValueError(f"{where}: missing {', '.join(missing)}")
-    return kind(**{key: _typed(value, hints[key], f"{where}, {key}") for key, value in table.items()})
-
-
-def _typed(value: object, hint: Any, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _record(hint, value, where)
-    if origin is UnionType:  # "X | None": TOML has no None, so a field that is there is an X
-        return _typed(value, arguments[0], where)
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _typed(entry, arguments[1], f"{where}.{key}") for key, entry in value.items()}
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(entry, arguments[0], where) for entry in value)
-    kind = type(value)  # not isinstance: true is no number
-    fits = value in arguments if origin is Literal else kind is hint or (kind is int and hint is float)
-    if not fits:
-        known = " or ".join(map(str, arguments)) if origin is Literal else _SPOKEN[origin or hint]
-        raise ValueError(f"{where}: {value!r} is not {known}")
-    return float(value) if hint is float else value  # type: ignore[arg-type]

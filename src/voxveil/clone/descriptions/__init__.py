@@ -1,0 +1,1 @@
+"""Descriptions of cloning programs (``<name>.toml``), and short scripts where a program lacks a command line."""
