@@ -32,6 +32,8 @@ PARTS: dict[str, dict[str, str]] = {
         "resnetse34v2": "voxveil.models.speaker.resnet34:network_state",
         "wavlm": "voxveil.models.speaker.wavlm:network_state",
     },
+    # Cloners that need no weights; those with weights have cards.
+    "cloner": {"knn-vc": "voxveil.clone.knn:KnnCloner"},
     "method": {"veil": "voxveil.protectors.veil:Veil"},
     "scorer": {
         "cosine": "voxveil.verify.scorers:cosine",

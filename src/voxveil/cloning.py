@@ -6,22 +6,21 @@ It exists to test protections: a protection is worth what cloners fail to do wit
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from voxveil import catalog, hub, loading
 from voxveil.audio.corpus import read_mono
+from voxveil.audio.resample import resample
 from voxveil.audio.synthetic_mark import marked_place, write_marked
 from voxveil.clone import description as programs
 from voxveil.clone.conversion import ConversionCloner
 from voxveil.clone.coqui import MODELS, CoquiCloner
 from voxveil.clone.external import ExternalCloner
 from voxveil.clone.synthesiser import synthesiser
-from voxveil.errors import ModelUnavailableError, VoxveilError
+from voxveil.errors import VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
 
 CONVERTER = "voice converter"
@@ -101,8 +100,6 @@ def clone(request: Request, progress: Progress | None = None) -> Path:
     Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
     """
     place = marked_place(request.out, request.overwrite)
-    if request.name in (n for n in hub.names() if hub.card(n).kind != CONVERTER):
-        raise ModelUnavailableError(f"'{request.name}' is a {hub.card(request.name).kind}, not a cloner.")
     tool = cloner(request.name, request.device, request.checkout, request.python)
     device = torch.device(request.device)
     reference = [_read(path, tool.sample_rate, device) for path in request.reference]
@@ -117,15 +114,9 @@ def _content(request: Request, tool: Cloner, device: torch.device) -> Clip | str
     if tool.takes == "text":
         return request.text
     speaker = synthesiser()
-    spoken = speaker(request.text).numpy()
-    return _at(spoken, speaker.sample_rate, tool.sample_rate).to(device)
+    spoken = speaker(request.text)[None].double().numpy()
+    return torch.as_tensor(resample(spoken, speaker.sample_rate, tool.sample_rate)[0], dtype=torch.float32).to(device)
 
 
 def _read(path: Path, sample_rate: int, device: torch.device) -> Clip:
     return torch.as_tensor(read_mono(path, sample_rate), dtype=torch.float32, device=device)
-
-
-def _at(sound: np.ndarray, rate_in: int, rate_out: int) -> Clip:
-    from voxveil.audio.resample import resample
-
-    return torch.as_tensor(resample(sound[None].astype(np.float64), rate_in, rate_out)[0], dtype=torch.float32)

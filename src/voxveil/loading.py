@@ -37,6 +37,22 @@ def embedder(name: str, device: str = "cpu") -> Embedder:
     return loaded
 
 
+def converter(name: str, device: str = "cpu") -> nn.Module:
+    """A voice converter, its weights verified and proved to be loaded.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
+
+    >>> converter("ecapa")
+    Traceback (most recent call last):
+    voxveil.errors.ModelUnavailableError: 'ecapa' is a speaker encoder, not a voice converter.
+    """
+    card = hub.card(name)
+    if card.kind != "voice converter":
+        raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a voice converter.")
+    loaded: nn.Module = _network(name, card.weights.sha256, device)
+    return loaded
+
+
 def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
     """A scorer for the embeddings of ``encoder``: ``cosine``, ``euclidean``, or ``plda``, which is trained for it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from voxveil.audio.recording import output_errors
+from voxveil.audio import recording
 from voxveil.errors import BadOutputError
 
 
@@ -19,13 +19,7 @@ def check_place(path: Path, suffix: str, overwrite: bool) -> None:
     """
     if path.suffix != suffix:
         raise BadOutputError(f"{path} should be named {suffix}.")
-    with output_errors(path):
-        if not path.parent.is_dir():
-            raise BadOutputError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-        if path.is_dir():
-            raise BadOutputError(f"{path} is a folder: name a file in it.")
-        if not overwrite and (path.exists() or path.is_symlink()):
-            raise BadOutputError(f"{path} exists already: choose another name or allow overwriting.")
+    recording.check_place(path, overwrite)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -36,7 +30,7 @@ def write_whole(path: Path, content: bytes) -> None:
     voxveil.errors.BadOutputError: no/such/folder/x cannot be written: no such file or directory.
     """
     part = path.with_name(path.name + ".part")
-    with output_errors(path):
+    with recording.output_errors(path):
         try:
             part.write_bytes(content)
             part.replace(path)

@@ -10,17 +10,18 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
 from voxveil.audio import libsndfile, libsndfile_encoder, media, remux
-from voxveil.audio.recording import Recording, Writer, cause, output_errors
+from voxveil.audio.recording import Recording, Writer, cause, check_place, output_errors
 from voxveil.audio.resample import Samples
 from voxveil.errors import BadInputError, BadOutputError
 
-__all__ = ["Recording", "Writer", "blocks", "probe", "read", "writing"]
+__all__ = ["Recording", "Writer", "blocks", "creating", "probe", "read", "writing"]
 
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ, MOST_CHANNELS = 8_000, 192_000, 8
 
@@ -108,15 +109,46 @@ def writing(path: str | Path, like: Recording, overwrite: bool = False) -> Itera
     """
     path = Path(path)
     _check_target(path, like, overwrite)
+    with _appearing(path) as (part, file):
+        av = like.backend == "av"
+        with remux.writing(file, path, like) if av else libsndfile_encoder.writing(part, path, like) as writer:
+            yield writer
+
+
+@contextmanager
+def creating(new: Recording, overwrite: bool = False) -> Iterator[Writer]:
+    """A writer of the file ``new``, which is like no other; its ``frames`` are not looked at.
+
+    It appears at ``new.path`` as :func:`writing` lets files appear, and as one that libsndfile writes. Vorbis,
+    Opus and MP3 get libsndfile's own bit rate. Raises BadOutputError when the place exists and ``overwrite`` is not
+    set, libsndfile has no encoder for the format, or the folder is missing, forbidden or full.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     new = Recording(Path(folder, "a.flac"), 16_000, 1, 0, "FLAC", "PCM_16", {"title": "Half"}, "soundfile")
+    ...     with creating(new) as writer:
+    ...         writer.write(np.full((1, 100), 0.5))
+    ...     probe(new.path).frames, probe(new.path).tags
+    (100, {'title': 'Half'})
+    """
+    check_place(new.path, overwrite)
+    with (
+        _appearing(new.path) as (part, _),
+        libsndfile_encoder.writing(part, new.path, new, at_its_bit_rate=False) as writer,
+    ):
+        yield writer
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[tuple[Path, BufferedIOBase]]:
+    """A file beside ``path`` and its place, renamed to ``path`` when all ends well and gone when not."""
     # Not the target's own name with a suffix: that name may already have the 255 bytes that a name can have.
     part = path.with_name(f".voxveil-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part")
     with output_errors(path):
         part.unlink(missing_ok=True)
         file = part.open("xb")
     try:
-        av = like.backend == "av"
-        with remux.writing(file, path, like) if av else libsndfile_encoder.writing(part, path, like) as writer:
-            yield writer
+        yield part, file
         with output_errors(path):
             file.flush()
             os.fsync(file.fileno())
@@ -155,11 +187,6 @@ def _check_target(path: Path, like: Recording, overwrite: bool) -> None:
             f"end in '{wanted}'."
         )
     with output_errors(path):
-        if not path.parent.is_dir():
-            raise BadOutputError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-        if path.is_dir():
-            raise BadOutputError(f"{path} is a folder: name a file in it.")
         if path.exists() and path.samefile(like.path):
             raise BadOutputError(f"{path} is the input itself: choose another name.")
-        if not overwrite and (path.exists() or path.is_symlink()):
-            raise BadOutputError(f"{path} exists already: choose another name or allow overwriting.")
+    check_place(path, overwrite)

@@ -26,8 +26,10 @@ _SYSTEM_ERROR = 2
 
 
 @contextmanager
-def writing(part: Path, path: Path, like: Recording) -> Iterator[Writer]:
+def writing(part: Path, path: Path, like: Recording, at_its_bit_rate: bool = True) -> Iterator[Writer]:
     """A writer of a file in ``like``'s format at ``part``, which is to become ``path``.
+
+    MP3, Vorbis and Opus are encoded ``at_its_bit_rate``, for which ``like`` has to exist, or else at libsndfile's.
 
     Raises BadOutputError when libsndfile has no encoder for it, or the place takes no more.
 
@@ -37,7 +39,7 @@ def writing(part: Path, path: Path, like: Recording) -> Iterator[Writer]:
     Traceback (most recent call last):
     voxveil.errors.BadOutputError: b.wav cannot be written: no encoder for WAV VORBIS.
     """
-    writer = _Encoder(part, path, like)
+    writer = _Encoder(part, path, like, at_its_bit_rate)
     try:
         yield writer
         writer.finish()
@@ -48,13 +50,13 @@ def writing(part: Path, path: Path, like: Recording) -> Iterator[Writer]:
 class _Encoder:
     """The open file at ``part``; errors name it ``path``."""
 
-    def __init__(self, part: Path, path: Path, like: Recording) -> None:
+    def __init__(self, part: Path, path: Path, like: Recording, at_its_bit_rate: bool) -> None:
         self._part, self._path, self._like, self._frames = part, path, like, 0
         if not sf.check_format(like.container, like.subtype, like.endian):
             raise BadOutputError(f"{path} cannot be written: no encoder for {like.container} {like.subtype}.")
-        lossy = like.subtype in _BITRATE_SUBTYPES
+        matching = at_its_bit_rate and like.subtype in _BITRATE_SUBTYPES
         with _failing(path):
-            self._file = _new(part, like, _matching_level(like) if lossy else None)
+            self._file = _new(part, like, _matching_level(like) if matching else None)
             for name, value in like.tags.items():
                 if value:
                     setattr(self._file, name, value)

@@ -47,6 +47,22 @@ class Writer(Protocol):
         """Append ``block`` [channel, time]; raises BadOutputError when the place takes no more."""
 
 
+def check_place(path: Path, overwrite: bool) -> None:
+    """Raises BadOutputError if no file can appear at ``path``: no folder, a folder itself, or there already.
+
+    >>> check_place(Path("no/such/b.wav"), overwrite=False)
+    Traceback (most recent call last):
+    voxveil.errors.BadOutputError: no/such/b.wav cannot be written: the folder no/such does not exist.
+    """
+    with output_errors(path):
+        if not path.parent.is_dir():
+            raise BadOutputError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+        if path.is_dir():
+            raise BadOutputError(f"{path} is a folder: name a file in it.")
+        if not overwrite and (path.exists() or path.is_symlink()):
+            raise BadOutputError(f"{path} exists already: choose another name or allow overwriting.")
+
+
 @contextmanager
 def output_errors(path: Path, *kinds: type[Exception]) -> Iterator[None]:
     """Turns a system error, and the library errors ``kinds``, into a BadOutputError that names ``path``.

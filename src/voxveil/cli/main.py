@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from voxveil import __version__
-from voxveil.cli import measure, models, protect, train, verify
+from voxveil.cli import clone, measure, models, protect, train, verify
 from voxveil.cli.complaint import complain
 from voxveil.errors import VoxveilError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command("protect")(protect.command)
 app.command("measure")(measure.command)
 app.command("train")(train.command)
+app.command("clone")(clone.command)
 app.add_typer(verify.app, name="verify")
 app.add_typer(models.app, name="models")
 
