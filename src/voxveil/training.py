@@ -24,18 +24,17 @@ from voxveil.cards.card import Card, Figure, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.loading import check_device, embedder
-from voxveil.models.conversion.standard_mel import SPREAD, StandardMel
+from voxveil.models.conversion.standard_mel import StandardMel
 from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Embedder, Progress
-from voxveil.train.conversion import ConverterTrainee, Lesson
-from voxveil.train.disguise import NEPER_DB
+from voxveil.train.conversion import ConverterTrainee, Lesson, rebuilding_error
 from voxveil.train.encoder import EncoderTrainee
 from voxveil.train.export import write_weights
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
-from voxveil.train.recipes import CONVERTERS, ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
+from voxveil.train.recipes import CONVERTER_LIMITS, CONVERTERS, ENCODER_LIMITS, ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
 from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
 from voxveil.verify.evaluate import embed_all, evaluate
 from voxveil.verify.scorers import cosine
@@ -43,14 +42,6 @@ from voxveil.verify.trials import recordings
 from voxveil.whole_file import write_whole
 
 CONVERTER = "voice converter"
-ENCODER_LIMITS = (
-    "Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
-    "Languages, channels and ways of speaking that its data do not have are less certain.",
-)
-CONVERTER_LIMITS = (
-    "For tests of protections: what it makes is synthetic and is to be called so.",
-    "Has heard {heard}; published models heard tens of hours and clone better.",
-)
 
 MeasuredHook = Callable[[Mapping[str, float]], None]
 
@@ -214,7 +205,7 @@ def _converter(
     mel = StandardMel().to(device)
     judge = None
     if request.judge is not None:
-        judge = _rebuilding(Lesson(_bank(speakers_of(request.judge), device), mel, batch=64))
+        judge = rebuilding_error(Lesson(_bank(speakers_of(request.judge), device), mel, batch=64))
     trainee = ConverterTrainee(
         network,
         Lesson(bank, mel, recipe.batch),
@@ -226,18 +217,6 @@ def _converter(
     earlier_s = run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
     network.eval()
     return _Trained(network, recipe.origin, CONVERTER, Network(request.name, recipe.size), earlier_s, trainee.measure())
-
-
-def _rebuilding(lesson: Lesson) -> Callable[[nn.Module], Mapping[str, float]]:
-    """How far a converter is from rebuilding disguised speech, always the same crops."""
-    disguised, reference, target = lesson.draw(Generator().manual_seed(0))
-
-    def judge(converter: nn.Module) -> Mapping[str, float]:
-        with torch.no_grad():
-            error = (converter(disguised, reference, Generator().manual_seed(0)) - target).abs().mean()
-        return {"rebuilding_error_db": SPREAD * NEPER_DB * float(error)}
-
-    return judge
 
 
 def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:

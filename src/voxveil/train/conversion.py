@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from voxveil.models.conversion.standard_mel import CENTRE, SPREAD, StandardMel
-from voxveil.train.disguise import Disguise
+from voxveil.train.disguise import NEPER_DB, Disguise
 from voxveil.train.speech_bank import SpeechBank
 
 GAIN_DB = 6.0
@@ -128,3 +128,26 @@ class ConverterTrainee:
     def measure(self) -> Mapping[str, float]:
         """What the judge says of the converter as it is now."""
         return {} if self.judge is None else self.judge(self.network)
+
+
+def rebuilding_error(lesson: Lesson) -> Callable[[nn.Module], Mapping[str, float]]:
+    """A judge of converters: how far one is, in dB, from rebuilding ``lesson``, which is drawn once.
+
+    >>> import numpy as np
+    >>> class Echo(nn.Module):
+    ...     def forward(self, content, reference, generator):
+    ...         return content
+    >>> clip = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
+    >>> judge = rebuilding_error(Lesson(SpeechBank([clip], ["ann"]), StandardMel(), batch=4))
+    >>> judge(Echo())["rebuilding_error_db"] > 1.0
+    True
+    """
+    with torch.no_grad():
+        disguised, reference, target = lesson.draw(Generator().manual_seed(0))
+
+    def judge(converter: nn.Module) -> Mapping[str, float]:
+        with torch.no_grad():
+            error = (converter(disguised, reference, Generator().manual_seed(0)) - target).abs().mean()
+        return {"rebuilding_error_db": SPREAD * NEPER_DB * float(error)}
+
+    return judge

@@ -177,3 +177,12 @@ PLDA = BackendRecipe(
     crops=6400,
     kept=100,
 )
+
+ENCODER_LIMITS = (
+    "Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
+    "Languages, channels and ways of speaking that its data do not have are less certain.",
+)
+CONVERTER_LIMITS = (
+    "For tests of protections: what it makes is synthetic and is to be called so.",
+    "Has heard {heard}; published models heard tens of hours and clone better.",
+)
