@@ -78,7 +78,9 @@ def test_every_option_of_protect_is_explained(here):
 
 def test_models_are_listed_and_shown(here):
     listed = json.loads(here("models", "list", "--json").out)
-    assert [row["name"] for row in listed] == hub.names()
+    names = [row["name"] for row in listed]
+    assert names[: len(hub.names())] == hub.names()
+    assert {"knn-vc", "coqui/xtts-v2", "seed-vc"} <= set(names)
     assert {"name", "kind", "source", "licence", "shipped", "available", "extra"} == set(listed[0])
     card = hub.card("ge2e")
     shown = json.loads(here("models", "show", "ge2e", "--json").out)

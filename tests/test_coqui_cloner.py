@@ -14,7 +14,8 @@ import soundfile as sf
 import torch
 from torch import Tensor, nn
 
-from voxveil.clone.coqui import MODELS, TERMS, CoquiCloner
+from voxveil.clone.coqui import TERMS, CoquiCloner
+from voxveil.clone.coqui_models import MODELS
 from voxveil.errors import BadInputError, MissingExtraError, ModelUnavailableError, ProgramError
 from voxveil.roles import Cloner
 

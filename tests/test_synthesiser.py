@@ -191,16 +191,23 @@ def test_a_voice_of_another_language_is_given_its_letters(programs):
     assert programs.noted("input") == "Привет, мир"
 
 
+def test_flite_is_given_what_has_no_end_in_portions(programs):
+    programs.speaking("flite", hum(16_000), 16_000)
+    Flite()("9" * 1_000)
+    assert programs.noted("input") == "\n\n".join(["9" * 400, "9" * 400, "9" * 200])
+
+
 def test_signs_that_flite_does_not_know_are_written_in_ascii(programs):
     programs.speaking("flite", hum(16_000), 16_000)
     Flite()("Zoë’s “naïve” straße… №\u00a05 😀 ﬁn")
     assert programs.noted("input") == 'Zoe\'s "naive" strasse... No 5   fin'
-    with pytest.raises(BadInputError, match="cannot speak '€'"):
-        Flite()("€5")
+    for text in ("€5", "٣ apples", "2 ≤ 3"):
+        with pytest.raises(BadInputError, match=r"cannot speak '[€٣≤]'"):
+            Flite()(text)
 
 
 @given(st.text())
-@example("[[[[h@l]]]]")
+@example("a\x00b\x01450S c\x1bd\x7fe\x9bf")
 def test_no_command_is_left_in_text(text):
     try:
         spoken = plain(text)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxveil.audio import libsndfile_encoder
-from voxveil.audio.files import blocks, probe, read, writing
+from voxveil.audio.files import Recording, blocks, creating, probe, read, writing
 from voxveil.audio.synthetic_mark import MARK, is_marked, marked_name, marked_place, write_marked
 from voxveil.errors import BadInputError, BadOutputError
 
@@ -151,6 +151,17 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
         write_marked(tmp_path / "b.wav", SPEECH, RATE)
     with pytest.raises(BadOutputError, match="cannot be written"):
         write_marked(tmp_path / ("x" * 250 + ".wav"), SPEECH, RATE)
+
+
+def test_a_new_file_does_not_replace_an_old_one_unless_it_may(tmp_path):
+    new = Recording(tmp_path / "a.wav", RATE, 1, 0, "WAV", "PCM_16", {}, "soundfile")
+    new.path.write_bytes(b"precious")
+    with pytest.raises(BadOutputError, match="exists already"), creating(new):
+        pass
+    assert new.path.read_bytes() == b"precious"
+    with creating(new, overwrite=True) as writer:
+        writer.write(np.zeros((1, 100)))
+    assert probe(new.path).frames == 100
 
 
 # The sound.

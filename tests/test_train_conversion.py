@@ -124,6 +124,15 @@ def test_the_command_clones_as_a_process_and_says_that_it_is_synthetic(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["a.synthetic.flac"]
 
 
+def test_an_input_is_never_overwritten(tmp_path, monkeypatch, capsys):
+    mine = tmp_path / "mine.synthetic.flac"
+    mine.write_bytes((DATA / "rms-1.flac").read_bytes())
+    words = ["clone", "knn-vc", "--content", DATA / "slt-1.flac", "--reference", mine, "-o", mine, "--overwrite"]
+    ended = voxveil_here(monkeypatch, capsys, *words)
+    assert ended.code == 4 and one_sentence(ended.err, mine)
+    assert mine.read_bytes() == (DATA / "rms-1.flac").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -17,14 +17,14 @@ from voxveil.audio.resample import resample
 from voxveil.audio.synthetic_mark import marked_place, write_marked
 from voxveil.clone import description as programs
 from voxveil.clone.conversion import ConversionCloner
-from voxveil.clone.coqui import MODELS, CoquiCloner
+from voxveil.clone.coqui import CoquiCloner
 from voxveil.clone.external import ExternalCloner
+from voxveil.clone.listing import COQUI, without_card
 from voxveil.clone.synthesiser import synthesiser
-from voxveil.errors import VoxveilError
+from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
 
 CONVERTER = "voice converter"
-COQUI = "coqui/"
 ADAPTATION_STEPS = 300
 
 
@@ -66,8 +66,7 @@ def names() -> list[str]:
     True
     """
     converters = [name for name in hub.names() if hub.card(name).kind == CONVERTER]
-    toolkits = [COQUI + name for name in MODELS]
-    return sorted([*catalog.names("cloner"), *converters, *toolkits, *programs.names()])
+    return sorted([*converters, *(row.name for row in without_card(catalog.names("cloner")))])
 
 
 def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python: str = sys.executable) -> Cloner:
@@ -100,6 +99,9 @@ def clone(request: Request, progress: Progress | None = None) -> Path:
     Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
     """
     place = marked_place(request.out, request.overwrite)
+    inputs = [*request.reference, *([] if request.content is None else [request.content])]
+    if any(path.exists() and place.exists() and path.samefile(place) for path in inputs):
+        raise BadOutputError(f"{place} is one of the inputs: choose another name.")
     tool = cloner(request.name, request.device, request.checkout, request.python)
     device = torch.device(request.device)
     reference = [_read(path, tool.sample_rate, device) for path in request.reference]

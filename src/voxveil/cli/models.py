@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,8 @@ app = typer.Typer(help="List, show and fetch models, and describe your own.", no
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Every model: what it is, its licence, and whether its weights are on this machine."""
-    from voxveil import hub
+    from voxveil import catalog, hub
+    from voxveil.clone.listing import without_card
 
     rows = []
     for name in hub.names():
@@ -32,14 +34,18 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
                 "extra": card.extra,
             }
         )
+    rows += [asdict(row) for row in without_card(catalog.names("cloner"))]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    width = max(map(len, hub.names())) + 2
+    width = max(len(str(row["name"])) for row in rows) + 2
     for row in rows:
-        where = "shipped" if row["shipped"] else "here" if row["available"] else "to be pulled"
-        licence = str(row["licence"]).partition(" (")[0]
-        print(f"{row['name']:<{width}}{row['kind']:<18}{licence:<14}{where:<14}{row['source']}")
+        missing = f"extra {row['extra']}" if row["kind"] == "cloner" and row["extra"] else "to be pulled"
+        where = "shipped" if row["shipped"] else "here" if row["available"] else missing
+        if row["kind"] == "cloner" and not row["extra"] and not row["shipped"]:
+            where = "a checkout"
+        licence = re.split(r" \(|[;:,]", str(row["licence"]))[0][:16]
+        print(f"{row['name']:<{width}}{row['kind']:<18}{licence:<18}{where:<14}{row['source']}")
 
 
 @app.command("show")

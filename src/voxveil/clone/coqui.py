@@ -7,9 +7,8 @@ weights, keeps them in a folder of its own and loads them in its own way; no car
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from voxveil.clone.coqui_models import MODELS, CoquiModel
 from voxveil.clone.exchange import check_clone, check_content, check_reference, write_wav
 from voxveil.clone.program import last_words
 from voxveil.errors import BadInputError, MissingExtraError, ModelUnavailableError, ProgramError
@@ -26,61 +26,13 @@ TERMS = "COQUI_TOS_AGREED"
 """The environment variable by which somebody says to ``coqui-tts`` that they agree to a model's terms: 1."""
 
 
-@dataclass(frozen=True)
-class CoquiModel:
-    """A model of ``coqui-tts`` that clones voices.
-
-    Attributes:
-        title: How people call it.
-        model: Its name in the package; the part before the first slash says whether it speaks text or converts speech.
-        licence: Of the weights.
-        terms: Where the terms stand that somebody has to agree to before the weights are fetched; None: there are none.
-        seed_setting: The setting that carries the seed, where the model would seed itself by the clock.
-
-    >>> MODELS["xtts-v2"].takes, MODELS["xtts-v2"].speaks_languages
-    ('text', True)
-    """
-
-    title: str
-    model: str
-    licence: str
-    terms: str | None = None
-    seed_setting: str | None = None
-
-    @property
-    def takes(self) -> Literal["speech", "text"]:
-        """What the content has to be."""
-        return "text" if self.model.startswith("tts_models/") else "speech"
-
-    @property
-    def speaks_languages(self) -> bool:
-        """Whether it wants to know the text's language."""
-        return self.model.startswith("tts_models/multilingual/")
-
-
-_MANY, _CONVERSION = "tts_models/multilingual/multi-dataset", "voice_conversion_models/multilingual"
-MODELS: Mapping[str, CoquiModel] = {
-    "yourtts": CoquiModel("YourTTS", f"{_MANY}/your_tts", "CC BY-NC-ND 4.0"),
-    "xtts-v2": CoquiModel(
-        "XTTS v2", f"{_MANY}/xtts_v2", "CPML: no commercial use", terms="https://tts-hub.github.io/cpml"
-    ),
-    "tortoise": CoquiModel(
-        "Tortoise", "tts_models/en/multi-dataset/tortoise-v2", "Apache-2.0", seed_setting="use_deterministic_seed"
-    ),
-    "openvoice-v2": CoquiModel("OpenVoice V2", f"{_CONVERSION}/multi-dataset/openvoice_v2", "MIT"),
-    "freevc": CoquiModel("FreeVC", f"{_CONVERSION}/vctk/freevc24", "MIT"),
-    "knn-vc": CoquiModel("kNN-VC", f"{_CONVERSION}/multi-dataset/knnvc", "MIT"),
-}
-"""Our names for the package's models."""
-
-
 class CoquiCloner:
-    """A cloner of :data:`MODELS`, loaded when it is made. A :class:`~voxveil.roles.Cloner`.
+    """A cloner of :data:`~voxveil.clone.coqui_models.MODELS`, loaded when it is made. A :class:`~voxveil.roles.Cloner`.
 
     A reference goes over as one WAV file an utterance. Random draws are seeded and leave torch's own state as it was.
 
     Args:
-        name: A key of :data:`MODELS`.
+        name: A key of :data:`~voxveil.clone.coqui_models.MODELS`.
         device: Where the model runs.
         language: Of the text, as the model names it; unused where the model knows one language, or takes speech.
 

@@ -13,10 +13,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from voxveil.audio.files import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
-from voxveil.audio.recording import cause
 from voxveil.cards.record import record
 from voxveil.errors import BadInputError
+
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
+"""As for every recording; said again, so that a list of cloners imports nothing heavy."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PLACEHOLDERS = {"reference", "content", "text", "output", "output_folder", "checkout", "here", "python", "seed"}
@@ -101,7 +102,7 @@ def _read(path: Path) -> Description:
     try:
         read = parse_description(path.read_text(encoding="utf-8"), path.stem)
     except OSError as error:
-        raise BadInputError(f"The description {path} cannot be read: {cause(error)}.") from error
+        raise BadInputError(f"The description {path} cannot be read ({error.strerror or error}).") from error
     except ValueError as error:
         raise BadInputError(f"{path} does not describe a cloner ({error}).") from error
     here = str(path.resolve().parent)
