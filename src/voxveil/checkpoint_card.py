@@ -57,7 +57,7 @@ def write_card(request: Request, progress: Progress | None = None) -> Path:
 
     >>> write_card(Request(Path("a.pt"), "oracle", Path("a.toml")))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    voxveil.errors.VoxveilError: There is no architecture 'oracle'; there is: ecapa, ...
+    voxveil.errors.VoxveilError: There is no architecture 'oracle'; there is: adain-vc, ...
     """
     _check(request)
     drafted = _draft(request)

@@ -26,6 +26,7 @@ class StandardMel(nn.Module):
 
     Raises :class:`~voxveil.errors.BadInputError` for speech of fewer than 385 samples.
 
+    >>> import torch
     >>> mel = StandardMel()
     >>> levels = mel(torch.randn(2, 16_000))
     >>> levels.shape, mel.magnitudes(levels).shape
