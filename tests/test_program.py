@@ -17,8 +17,8 @@ from voxveil.errors import ProgramError
 CHILD = "(while :; do echo alive >> beats; sleep 0.02; done) & while [ ! -s beats ]; do sleep 0.01; done; "
 
 
-def shell(script: str, folder: Path, timeout_s: float = 60.0, stdin: bytes = b"") -> None:
-    run("sh", ["sh", "-c", script], folder, folder, timeout_s, stdin)
+def shell(script: str, folder: Path, timeout_s: float = 60.0, stdin: bytes = b"") -> str:
+    return run("sh", ["sh", "-c", script], folder, folder, timeout_s, stdin)
 
 
 def still(folder: Path) -> bool:
@@ -37,7 +37,7 @@ def test_it_gets_its_arguments_folder_and_input_as_they_are(tmp_path):
 
 
 def test_it_need_not_read_what_it_is_given(tmp_path):
-    shell("exit 0", tmp_path, stdin=bytes(2**21))
+    assert shell("echo done", tmp_path, stdin=bytes(2**21)) == "done"
 
 
 def test_much_input_arrives(tmp_path):
