@@ -208,7 +208,7 @@ def _converter(
         judge = rebuilding_error(Lesson(_bank(speakers_of(request.judge), device), mel, batch=64))
     trainee = ConverterTrainee(
         network,
-        Lesson(bank, mel, recipe.batch),
+        Lesson(bank, mel, recipe.batch, recipe.frames),
         half=request.precision == "bf16",
         device=device,
         judge=judge,

@@ -49,27 +49,31 @@ class Converter(Protocol):
 class Lesson:
     """Crops of ``bank`` as a converter learns from them: ``batch`` targets of ``frames`` frames a step.
 
+    The voice is heard in ``reference_frames`` frames that follow.
+
     >>> import numpy as np
     >>> clip = np.random.default_rng(0).normal(0, 0.1, 48_000).astype(np.float32)
     >>> lesson = Lesson(SpeechBank([clip], ["ann"]), StandardMel(), batch=2, frames=32)
     >>> [tuple(levels.shape) for levels in lesson.draw(Generator().manual_seed(0))]
-    [(2, 80, 32), (2, 80, 32), (2, 80, 32)]
+    [(2, 80, 32), (2, 80, 128), (2, 80, 32)]
     """
 
     bank: SpeechBank
     mel: StandardMel
     batch: int
     frames: int = 128
+    reference_frames: int = 128
     gain_db: float = GAIN_DB
 
     def draw(
         self, generator: Generator
-    ) -> tuple[Float[Tensor, "batch mel frame"], Float[Tensor, "batch mel frame"], Float[Tensor, "batch mel frame"]]:
+    ) -> tuple[Float[Tensor, "batch mel frame"], Float[Tensor, "batch mel frame2"], Float[Tensor, "batch mel frame"]]:
         """A target in disguise, another piece of the same utterance undisguised, and the target."""
-        speech, _ = self.bank.crops(self.batch, 2 * self.frames * self.mel.hop_samples, generator)
+        frames = self.frames, self.reference_frames
+        speech, _ = self.bank.crops(self.batch, sum(frames) * self.mel.hop_samples, generator)
         gain_db = self.gain_db * (2.0 * torch.rand(self.batch, 1, generator=generator) - 1.0)
         levels = self.mel(speech * (10.0 ** (gain_db / 20.0)).to(speech.device))
-        target, reference = levels.split(self.frames, dim=2)
+        target, reference = levels.split(frames, dim=2)
         disguise = Disguise(self.mel.centres_hz)
         disguised = (disguise(target * SPREAD + CENTRE, generator) - CENTRE) / SPREAD
         return disguised, reference, target

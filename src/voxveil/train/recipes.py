@@ -44,12 +44,13 @@ class EncoderRecipe:
 
 @dataclass(frozen=True)
 class ConverterRecipe:
-    """How a voice converter of this ``size`` is trained; ``batch`` is in targets of 2 s."""
+    """How a voice converter of this ``size`` is trained; ``batch`` is in targets of ``frames`` frames of 16 ms."""
 
     origin: Origin
     steps: int
     size: Mapping[str, int]
     batch: int = 16
+    frames: int = 128
     learning_rate: float = 1e-3
 
 
@@ -132,9 +133,9 @@ CONVERTERS = {
     ),
     "autovc": ConverterRecipe(
         _AUTOVC,
-        4000,
-        {"width": 192, "lstm_width": 256, "code_dim": 16, "frames_per_code": 8, "speaker_width": 128, "dim": 128},
-        batch=8,
+        10_000,
+        {"width": 192, "lstm_width": 256, "code_dim": 32, "frames_per_code": 4, "speaker_width": 128, "dim": 128},
+        frames=64,
     ),
 }
 
