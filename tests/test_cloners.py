@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from voxveil import loading
 from voxveil.clone.adain import AdaInConverter
 from voxveil.clone.adaptation import adapted
 from voxveil.clone.autovc import AutoVCConverter
+from voxveil.clone.consistency import speaker_consistency, spoken_like
 from voxveil.clone.conversion import ConversionCloner
 from voxveil.clone.global_variance import with_statistics_of
 from voxveil.clone.knn import KnnCloner
@@ -105,13 +107,37 @@ def test_adaptation_lowers_the_loss_on_the_reference_and_leaves_the_original(nam
 
     converter, mel = CONVERTERS[name]().eval(), StandardMel()
     kept = {key: tensor.clone() for key, tensor in converter.state_dict().items()}
-    familiar = adapted(converter, mel, [speech[1]], steps=8, seed=0)
+    familiar = adapted(converter, mel, [speech[1]], [speech[0]], [], steps=8, seed=0)
     assert all(torch.equal(tensor, kept[key]) for key, tensor in converter.state_dict().items())
     assert not any(parameter.requires_grad for parameter in familiar.parameters())
     batch = Lesson(SpeechBank([speech[1].numpy()], ["a"]), mel, batch=8).draw(Generator().manual_seed(9))
     with torch.no_grad():
         before, after = (float(network.loss(*batch, 1.0, Generator())) for network in (converter, familiar))
     assert after < before
+
+
+def test_levels_of_a_clip_in_its_own_phase_are_the_clip(speech: Tensor) -> None:
+    mel, clips = StandardMel(), speech[:, :25_600]
+    own = spoken_like(mel(clips), clips, mel)
+    levels, again = mel(clips), mel(own)
+    assert own.shape == clips.shape
+    loud = levels > levels.amax((1, 2), keepdim=True) - 3.0
+    assert (again - levels)[loud].abs().mean() < 0.2
+    other = spoken_like(mel(clips), clips.flip(0), mel)
+    assert (mel(other) - levels)[loud].abs().mean() > (again - levels)[loud].abs().mean()
+
+
+def test_consistency_is_small_for_the_speaker_and_adaptation_makes_it_smaller(speech: Tensor) -> None:
+    mel, listeners = StandardMel(), [loading.embedder("xvector"), loading.embedder("resnetse34l")]
+    away = speaker_consistency(listeners, [speech[1]], mel)
+    own, other = (float(away(mel(clip), clip)) for clip in (speech[1:], speech[:1]))
+    assert 0.0 <= own < 0.5 * other < 1.0
+    converter = CONVERTERS["adain-vc"]().eval()
+    found = []
+    for led_by in ([], listeners):
+        familiar = adapted(converter, mel, [speech[1]], [speech[0]], led_by, steps=12, seed=0)
+        found.append(float(away(familiar(mel(speech[:1]), mel(speech[1:]), Generator()), speech[:1])))
+    assert found[1] < found[0] - 0.05
 
 
 @pytest.mark.parametrize("name", CONVERTERS)

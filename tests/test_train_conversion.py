@@ -57,9 +57,9 @@ def test_a_disguise_without_a_warp_is_a_smooth_equaliser_that_never_changes() ->
 
 
 def test_the_lesson_is_one_utterance_and_its_disguise_has_its_rhythm(speech: Tensor) -> None:
-    lesson = Lesson(SpeechBank([speech[0].numpy()], ["a"]), StandardMel(), batch=4, frames=60)
+    lesson = Lesson(SpeechBank([speech[0].numpy()], ["a"]), StandardMel(), batch=4, frames=60, reference_frames=50)
     disguised, reference, target = lesson.draw(Generator().manual_seed(0))
-    assert disguised.shape == reference.shape == target.shape == (4, 80, 60)
+    assert disguised.shape == target.shape == (4, 80, 60) and reference.shape == (4, 80, 50)
     again = lesson.draw(Generator().manual_seed(0))
     assert all(torch.equal(a, b) for a, b in zip((disguised, reference, target), again, strict=True))
     for one, other in zip(disguised.mean(1).numpy(), target.mean(1).numpy(), strict=True):
@@ -73,7 +73,9 @@ def test_the_loss_is_finite_and_falls(name: str, speech: Tensor) -> None:
     from voxveil import catalog
 
     converter = catalog.part("architecture", name)(**SMALL[name])
-    lesson = Lesson(SpeechBank(list(speech.numpy()), ["a", "b"]), StandardMel(), batch=4, frames=40)
+    lesson = Lesson(
+        SpeechBank(list(speech.numpy()), ["a", "b"]), StandardMel(), batch=4, frames=40, reference_frames=40
+    )
     trainee = ConverterTrainee(converter, lesson, half=False)
     optimiser = torch.optim.Adam(converter.parameters(), 3e-3)
     losses = []

@@ -26,6 +26,8 @@ from voxveil.roles import Clip, Cloner, Progress
 
 CONVERTER = "voice converter"
 ADAPTATION_STEPS = 300
+LISTENERS = ("xvector", "resnetse34l")
+"""The speaker encoders that lead an adaptation. None of them judges clones by name: DV-COS and ECAPA-COS do."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python:
         return ExternalCloner(programs.description(name), checkout, python)
     if name not in names() and not name.endswith(".toml"):
         raise VoxveilError(f"There is no cloner '{name}'; there is: {', '.join(names())}.")
-    return ConversionCloner(loading.converter(name, device), ADAPTATION_STEPS)
+    listeners = [loading.embedder(listener, device) for listener in LISTENERS]
+    return ConversionCloner(loading.converter(name, device), ADAPTATION_STEPS, listeners)
 
 
 def clone(request: Request, progress: Progress | None = None) -> Path:

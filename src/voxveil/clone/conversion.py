@@ -16,7 +16,7 @@ from voxveil.clone.global_variance import with_statistics_of
 from voxveil.clone.spoken import joined, spoken
 from voxveil.models.conversion.standard_mel import StandardMel
 from voxveil.models.vocoder.mel_griffin_lim import MelGriffinLim
-from voxveil.roles import Clip, Progress, Reference, Speech
+from voxveil.roles import Clip, Embedder, Progress, Reference, Speech
 
 Levels = Float[Tensor, "batch mel frame"]
 Vocoder = Callable[[Levels], Speech]
@@ -25,6 +25,8 @@ Vocoder = Callable[[Levels], Speech]
 @dataclass(frozen=True)
 class ConversionCloner:
     """A ``converter`` that is adapted to every reference for ``adaptation_steps``, and a ``vocoder``.
+
+    The ``listeners`` lead the adaptation (:func:`~voxveil.clone.adaptation.adapted`).
 
     >>> from voxveil.clone.adain import AdaInConverter
     >>> cloner = ConversionCloner(AdaInConverter(channels=8, bank_channels=4, dim=6), adaptation_steps=0)
@@ -35,6 +37,7 @@ class ConversionCloner:
 
     converter: nn.Module
     adaptation_steps: int
+    listeners: Sequence[Embedder] = ()
     vocoder: Vocoder = field(default_factory=lambda: MelGriffinLim(StandardMel()))
 
     sample_rate = StandardMel.sample_rate
@@ -50,7 +53,7 @@ class ConversionCloner:
         heard = joined(reference)
         said = [spoken(content, "content") for content in contents]
         mel = StandardMel().to(heard.device)
-        familiar = adapted(self.converter, mel, reference, self.adaptation_steps, seed, progress)
+        familiar = adapted(self.converter, mel, reference, said, self.listeners, self.adaptation_steps, seed, progress)
         voice = mel(heard[None])
         return [self._converted(familiar, mel, voice, clip, seed) for clip in said]
 
