@@ -25,6 +25,16 @@ PARTS: dict[str, dict[str, str]] = {
         "wavlm": "voxveil.models.speaker.wavlm:WavLMXVector",
         "xvector": "voxveil.models.speaker.xvector:XVector",
     },
+    # What speech goes through on its way to the attacker: (sample rate, random generator) → transform.
+    "channel": {
+        "8-bit": "voxveil.transforms.channels:eight_bit",
+        "mp3": "voxveil.transforms.channels:mp3",
+        "narrow-band": "voxveil.transforms.channels:narrow_band",
+        "opus": "voxveil.transforms.channels:opus",
+        "room": "voxveil.transforms.channels:room",
+        "telephone": "voxveil.transforms.channels:telephone",
+        "white-noise": "voxveil.transforms.channels:white_noise",
+    },
     # Where publishers wrap a network's tensors, or name them otherwise: a checkpoint's tensors → the network's own.
     "checkpoint": {
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:network_state",
@@ -35,6 +45,11 @@ PARTS: dict[str, dict[str, str]] = {
     # Cloners that need no weights; those with weights have cards.
     "cloner": {"knn-vc": "voxveil.clone.knn:KnnCloner"},
     "method": {"veil": "voxveil.protectors.veil:Veil"},
+    # What an attacker does to wash a protection out: (sample rate) → transform.
+    "purifier": {
+        "equalise-back": "voxveil.purify.equalise_back:EqualiseBack",
+        "resample": "voxveil.purify.resample:Resample",
+    },
     "scorer": {
         "cosine": "voxveil.verify.scorers:cosine",
         "euclidean": "voxveil.verify.scorers:euclidean",

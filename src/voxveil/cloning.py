@@ -71,6 +71,16 @@ def names() -> list[str]:
     return sorted([*converters, *(row.name for row in without_card(catalog.names("cloner")))])
 
 
+def cards_of(name: str) -> list[str]:
+    """The cards of all networks that the cloner ``name`` works with, as far as they are this package's.
+
+    >>> cards_of("adain-vc")
+    ['adain-vc', 'xvector', 'resnetse34l']
+    """
+    is_converter = name in hub.names() or (name.endswith(".toml") and name not in programs.names())
+    return [name, *LISTENERS] if is_converter else []
+
+
 def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python: str = sys.executable) -> Cloner:
     """The cloner ``name``, its weights verified and proved to be loaded.
 

@@ -61,7 +61,7 @@ def scorer(kind: str, encoder: str, device: str = "cpu") -> Scorer:
     if kind != "plda":
         made: Scorer = catalog.part("scorer", kind)
         return made
-    name = _plda_of(encoder)
+    name = plda_of(encoder)
     trained: Scorer = _network(name, hub.card(name).weights.sha256, device)
     return trained
 
@@ -93,7 +93,7 @@ def threshold(system: str, criterion: str = "eer") -> float | None:
     0.25
     """
     encoder, kind = encoder_and_scorer(system)
-    known = hub.card(_plda_of(encoder) if kind == "plda" else encoder).thresholds.get(kind, {})
+    known = hub.card(plda_of(encoder) if kind == "plda" else encoder).thresholds.get(kind, {})
     figure = known.get(criterion, known.get("published"))
     return None if figure is None else figure.value
 
@@ -160,7 +160,12 @@ def _empty(card: hub.Card) -> nn.Module:
     return network
 
 
-def _plda_of(encoder: str) -> str:
+def plda_of(encoder: str) -> str:
+    """The card of the PLDA that was trained for ``encoder``; it lies in the same folder.
+
+    >>> plda_of("ivector"), plda_of("mine/net.toml")
+    ('ivector-plda', 'mine/net-plda.toml')
+    """
     path = Path(encoder)
     return str(path.with_name(f"{path.stem}-plda.toml")) if path.suffix == ".toml" else f"{encoder}-plda"
 

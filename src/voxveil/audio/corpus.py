@@ -32,6 +32,7 @@ _LAYOUTS = tuple(
         r"(?:VCTK-Corpus[^/]*/)?wav48/([ps]\d+)/.+",
         r"(?:(?:dev|test)/)?(?:wav|aac)/(id\d+)/.+",
         r"([^/]+)/.+",
+        r"([^/-]+)-\d+\.[^/.]+",
     )
 )
 _SECOND_MICROPHONE = re.compile(r"[ps]\d+_\d+_mic2")
@@ -53,6 +54,7 @@ def read_corpus(folder: str | Path) -> list[Utterance]:
     VCTK                    ``[VCTK-Corpus*/]wav48_silence_trimmed/p225/….flac``, else ``wav48/p225/….wav``
     VoxCeleb 1 and 2        ``[dev/ or test/]wav/id10001/VIDEO/….wav``, ``aac/…/….m4a``
     a folder for a speaker  ``SPEAKER/….wav``; also one subset of those above
+    one folder              ``SPEAKER-1.wav``, ``SPEAKER-2.wav``, …
     ======================  ==============================================================================
 
     Of the two microphones of VCTK the first is read; the second of a speaker who has no other. Hidden files, and

@@ -1,0 +1,113 @@
+"""From the parts that a grid names to what does the work, and to the weights that its numbers depend on."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from voxveil import catalog, cloning, hub, loading
+from voxveil.api import make_protector
+from voxveil.bench.scenario import NONE, STATIONS, Part
+from voxveil.roles import Cloner, Protector, Transform
+from voxveil.verify.verifier import Verifier
+
+SAMPLE_RATE = 16_000
+CONTROLS = (NONE, "another-speaker", "noise-of-equal-pesq")
+PROTECTION_SETTINGS: Mapping[str, Any] = {
+    "strength": "medium",
+    "quality": None,
+    "effort": "normal",
+    "against": catalog.ENSEMBLE,
+}
+"""What a protection can be told, and what it does if it is told nothing."""
+
+_KINDS = {"channel": "channel", "purification": "purifier"}
+_GIVEN = ("sample_rate", "generator")
+
+
+def known(station: str) -> list[str]:
+    """The names of all parts of a station.
+
+    >>> "veil" in known("protection"), "knn-vc" in known("cloner"), "DV-COS" in known("verifier")
+    (True, True, True)
+    """
+    if station == "protection":
+        return [*CONTROLS, *catalog.names("method")]
+    if station == "verifier":
+        return [*catalog.SYSTEMS, *(name for name in hub.names() if hub.card(name).kind == "speaker encoder")]
+    if station == "cloner":
+        return [NONE, *cloning.names()]
+    return [NONE, *catalog.names(_KINDS[station])]
+
+
+def known_settings(station: str, name: str) -> list[str]:
+    """What the part ``name`` of a station can be told.
+
+    >>> known_settings("channel", "white-noise")
+    ['snr_db']
+    """
+    if station == "protection":
+        return [] if name in CONTROLS else list(PROTECTION_SETTINGS)
+    if station not in _KINDS or name == NONE:
+        return []
+    factory = catalog.part(_KINDS[station], name)
+    return [parameter for parameter in inspect.signature(factory).parameters if parameter not in _GIVEN]
+
+
+def weights_of(parts: Sequence[Part]) -> list[str]:
+    """The sha256 of all weights that the first stations, filled by ``parts``, work with."""
+    return [sha for station, part in zip(STATIONS, parts, strict=False) for sha in weights(station, part)]
+
+
+def weights(station: str, part: Part) -> list[str]:
+    """The sha256 of all weights that ``part`` works with.
+
+    >>> len(weights("verifier", Part("DV-COS"))), weights("channel", Part("telephone"))
+    (1, [])
+    """
+    if isinstance(of := dict(part.settings).get("of"), Part):
+        return weights(station, of)
+    if part.name == NONE or station in _KINDS or part.name in CONTROLS:
+        return []
+    if station == "protection":
+        against = dict(part.settings).get("against", catalog.ENSEMBLE)
+        return [sha for name in against for sha in weights("verifier", Part(name))]
+    if station == "verifier":
+        encoder, scorer = loading.encoder_and_scorer(part.name)
+        cards = [encoder, loading.plda_of(encoder)] if scorer == "plda" else [encoder]
+        return [hub.card(card).weights.sha256 for card in cards]
+    return [hub.card(card).weights.sha256 for card in cloning.cards_of(part.name)]
+
+
+def protector(part: Part, device: str) -> Protector:
+    """A protection that is no control."""
+    said = {**PROTECTION_SETTINGS, **dict(part.settings)}
+    return make_protector(
+        part.name, said["strength"], said["quality"], said["effort"], "auto", tuple(said["against"]), device
+    )
+
+
+def transform(station: str, part: Part, seed: int) -> Transform:
+    """A channel or a purifier.
+
+    >>> transform("channel", Part("white-noise", (("snr_db", 20.0),)), seed=0).snr_db
+    20.0
+    """
+    factory = catalog.part(_KINDS[station], part.name)
+    wanted = inspect.signature(factory).parameters
+    given = {"sample_rate": SAMPLE_RATE, "generator": torch.Generator().manual_seed(seed)}
+    made: Transform = factory(**{key: given[key] for key in _GIVEN if key in wanted}, **dict(part.settings))
+    return made
+
+
+def cloner(part: Part, device: str) -> Cloner:
+    """What clones."""
+    return cloning.cloner(part.name, device)
+
+
+def verifier(part: Part, device: str) -> Verifier:
+    """What judges."""
+    return loading.verifier(part.name, device)

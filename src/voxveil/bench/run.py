@@ -1,0 +1,118 @@
+"""Running a grid: every cell that is not finished yet, one after the other, each written when it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxveil import __version__
+from voxveil.audio.recording import output_errors
+from voxveil.bench.grid import Grid
+from voxveil.bench.kept_audio import KeptAudio
+from voxveil.bench.parts import weights_of
+from voxveil.bench.scenario import Part, Scenario
+from voxveil.bench.speech import Speech, read_speech
+from voxveil.bench.store import Store
+from voxveil.bench.worker import Worker, audio_key
+from voxveil.errors import BadInputError
+
+RESULTS = "results.sqlite"
+AUDIO = "audio"
+
+OnCell = Callable[[int, int, str], None]
+"""(cells done, cells in all, what comes next)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A scenario's parts, its key, and the key of the audio that its verifier hears."""
+
+    parts: tuple[Part, ...]
+    key: str
+    audio: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended: of ``cells``, so many were ``computed`` now; ``stations_s`` were spent inside the stations."""
+
+    cells: int
+    computed: int
+    seconds: float
+    stations_s: float
+
+
+def run(
+    grid: Grid,
+    corpus: Path | None,
+    out: Path,
+    device: str = "cpu",
+    keep_audio: bool = False,
+    on_cell: OnCell | None = None,
+) -> Ran:
+    """Computes what of ``grid`` is not in the folder ``out`` yet, and leaves all of it there.
+
+    Stopped at any moment and started again, it ends with the same numbers.
+
+    Raises :class:`~voxveil.errors.BadInputError` for speech that is not there or too little of it,
+    :class:`~voxveil.errors.BadOutputError` for a folder that cannot be written, and what the parts raise; the cells
+    that were finished by then are kept.
+    """
+    started = time.perf_counter()
+    place = corpus or grid.corpus
+    if place is None:
+        raise BadInputError(f"The grid '{grid.name}' names no corpus: give one with --corpus.")
+    speech = read_speech(grid, place)
+    with output_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    store, kept = Store(out / RESULTS), KeptAudio(out / AUDIO)
+    cells = cells_of(grid, speech)
+    store.describe(description(grid, cells))
+    finished = store.finished()
+    todo = [cell for cell in cells if cell.key not in finished]
+    worker = Worker(speech, grid.seed, device, kept)
+    stations_s = 0.0
+    for index, cell in enumerate(todo):
+        if on_cell is not None:
+            on_cell(len(cells) - len(todo) + index, len(cells), sentence(cell.parts))
+        began = time.perf_counter()
+        rows = worker.rows(cell.parts)
+        took_s = time.perf_counter() - began
+        stations_s += took_s
+        store.add(cell.key, [part.plain for part in cell.parts], rows, took_s)
+    if not keep_audio:
+        kept.remove()
+    return Ran(len(cells), len(todo), time.perf_counter() - started, stations_s)
+
+
+def cells_of(grid: Grid, speech: Speech) -> list[Cell]:
+    """The cells of ``grid`` whose parts are built, in its order."""
+    found = []
+    for parts in grid.cells():
+        if not grid.missing(parts):
+            scenario = Scenario(speech.slice, parts, grid.seed)
+            key = scenario.key(weights_of(parts), __version__)
+            found.append(Cell(parts, key, audio_key(speech.slice, parts[:-1], grid.seed)))
+    return found
+
+
+def description(grid: Grid, cells: Sequence[Cell]) -> dict[str, object]:
+    """The run as plain data: the cells in order with their parts' words, and what is not built yet."""
+    missing = [
+        {"parts": [str(part) for part in parts], "missing": grid.missing(parts)}
+        for parts in grid.cells()
+        if grid.missing(parts)
+    ]
+    listed = [{"key": cell.key, "audio": cell.audio, "parts": [str(part) for part in cell.parts]} for cell in cells]
+    return {"name": grid.name, "version": __version__, "cells": listed, "not_built": missing}
+
+
+def sentence(parts: Sequence[Part]) -> str:
+    """The parts of a cell in a line.
+
+    >>> sentence([Part("veil"), Part("none"), Part("none"), Part("knn-vc"), Part("DV-COS")])
+    'veil → knn-vc → DV-COS'
+    """
+    return " → ".join(str(part) for part in parts if part.name != "none") or "none"

@@ -1,0 +1,88 @@
+"""The rates of a run as tables: Markdown for people, LaTeX for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from voxveil.bench.rates import Rate
+from voxveil.bench.scenario import NONE
+
+Missing = Sequence[tuple[tuple[str, ...], list[str]]]
+Cell = Callable[[Rate], str]
+
+HEAD = "accepted in percent [95 % interval over speakers]"
+
+
+def grid_of(rates: Sequence[Rate], missing: Missing, cell: Cell) -> tuple[list[str], list[list[str]]]:
+    """(headings, rows): a row a protection and what stands between it and the verifier, a column a verifier.
+
+    >>> rate = Rate(("veil", "none", "none", "knn-vc", "DV-COS"), 20.0, 10.0, 30.0, 0.5, 0.7, 10, 4.0)
+    >>> grid_of([rate], [], plain)
+    (['protection', 'PESQ', 'attack', 'DV-COS'], [['veil', '4.00', 'knn-vc', '20 [10, 30]']])
+    """
+    found = {rate.parts: cell(rate) for rate in rates}
+    found |= {parts: "not built" for parts, _ in missing}
+    costs = {rate["protection"]: rate.pesq_wb for rate in rates}
+    verifiers = list(dict.fromkeys(parts[-1] for parts in found))
+    rows = []
+    for chain in dict.fromkeys(parts[:-1] for parts in found):
+        cost = costs.get(chain[0])
+        attack = " → ".join(part for part in chain[1:] if part != NONE) or "–"
+        judged = [found.get((*chain, verifier), "–") for verifier in verifiers]
+        rows.append([chain[0], "–" if cost is None else f"{cost:.2f}", attack, *judged])
+    return ["protection", "PESQ", "attack", *verifiers], rows
+
+
+def plain(rate: Rate) -> str:
+    """A rate and its interval."""
+    return f"{rate.accepted_percent:.0f} [{rate.low_percent:.0f}, {rate.high_percent:.0f}]"
+
+
+def markdown(name: str, rates: Sequence[Rate], missing: Missing, doubts: Sequence[str]) -> str:
+    """The whole report in Markdown.
+
+    >>> print(markdown("mine", [], [], ["Nothing was computed."]))
+    # mine
+    <BLANKLINE>
+    Clones and recordings that each verifier takes for the speaker: accepted in percent [95 % interval over speakers].
+    <BLANKLINE>
+    - Nothing was computed.
+    <BLANKLINE>
+    | protection | PESQ | attack |
+    |---|---|---|
+    <BLANKLINE>
+    """
+    headings, rows = grid_of(rates, missing, plain)
+    lines = [f"# {name}", "", f"Clones and recordings that each verifier takes for the speaker: {HEAD}.", ""]
+    lines += [*(f"- {doubt}" for doubt in doubts), *([""] if doubts else [])]
+    lines += ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
+
+
+def latex(name: str, rates: Sequence[Rate], missing: Missing) -> str:
+    r"""The table in LaTeX (booktabs).
+
+    >>> print(latex("a_b", [], []).splitlines()[1])
+    \begin{tabular}{lll}
+    """
+    headings, rows = grid_of(rates, missing, _in_latex)
+    lines = [
+        f"% {name}: {HEAD}; needs booktabs",
+        rf"\begin{{tabular}}{{lll{'r' * (len(headings) - 3)}}}",
+        r"\toprule",
+        " & ".join(map(_escaped, headings)) + r" \\",
+        r"\midrule",
+        *(" & ".join([*map(_escaped, row[:3]), *row[3:]]) + r" \\" for row in rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _in_latex(rate: Rate) -> str:
+    return rf"{rate.accepted_percent:.0f} {{\footnotesize[{rate.low_percent:.0f}, {rate.high_percent:.0f}]}}"
+
+
+def _escaped(text: str) -> str:
+    special = {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "→": r"$\to$", "–": "--"}
+    return "".join(special.get(sign, sign) for sign in text)
