@@ -42,6 +42,14 @@ def test_stft_is_librosas(speech: Tensor, n_fft: int, hop: int, pad_mode: str) -
     assert off(Stft(n_fft, hop, pad_mode)(speech), wanted) < 1e-5
 
 
+def test_a_short_window_in_a_long_transform_is_librosas_and_inverts(speech: Tensor) -> None:
+    clip, stft = speech[:1, :9_000].double(), Stft(2048, 300, "reflect", window_samples=1200)
+    padded = np.pad(clip[0].numpy(), 1024, mode="reflect")
+    expected = librosa.stft(padded, n_fft=2048, hop_length=300, win_length=1200, center=False)
+    assert np.allclose(stft(clip)[0].numpy(), expected, atol=1e-9)
+    assert torch.allclose(stft.inverse(stft(clip), 9_000), clip, atol=1e-9)
+
+
 def test_stft_is_scipys(speech: Tensor) -> None:
     """A third implementation, whose frames begin a window earlier and are scaled by the window's sum."""
     clip = speech.double().numpy()

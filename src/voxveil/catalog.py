@@ -14,14 +14,22 @@ PARTS: dict[str, dict[str, str]] = {
     # Networks without weights; which weights go into which network, and how large it is, stands on a card.
     "architecture": {
         "adain-vc": "voxveil.clone.adain:AdaInConverter",
+        "adain-vc-mel": "voxveil.clone.adain_official:unfitted_mel",
+        "adain-vc-official": "voxveil.models.conversion.adain_vc:AdaInVC",
         "autovc": "voxveil.clone.autovc:AutoVCConverter",
+        "autovc-official": "voxveil.models.conversion.autovc:AutoVC",
+        "autovc-speaker": "voxveil.models.conversion.autovc:SpeakerEncoder",
+        "diffvc-official": "voxveil.models.conversion.diffvc:DiffVC",
         "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:ECAPATaoRuijie",
         "ge2e": "voxveil.models.speaker.ge2e:GE2E",
+        "hifigan-official": "voxveil.models.vocoder.hifigan:HifiGan",
         "ivector": "voxveil.models.speaker.ivector:IVector",
         "plda": "voxveil.verify.plda:Plda",
         "resnetse34l": "voxveil.models.speaker.resnet34:ResNetSE34L",
         "resnetse34v2": "voxveil.models.speaker.resnet34:ResNetSE34V2",
+        "tacotron": "voxveil.models.synthesis.tacotron:Tacotron",
+        "wavernn": "voxveil.models.vocoder.wavernn:WaveRNN",
         "wavlm": "voxveil.models.speaker.wavlm:WavLMXVector",
         "xvector": "voxveil.models.speaker.xvector:XVector",
     },
@@ -37,6 +45,7 @@ PARTS: dict[str, dict[str, str]] = {
     },
     # Where publishers wrap a network's tensors, or name them otherwise: a checkpoint's tensors → the network's own.
     "checkpoint": {
+        "autovc-speaker": "voxveil.models.conversion.autovc:speaker_state",
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:network_state",
         "resnetse34l": "voxveil.models.speaker.resnet34:network_state",
         "resnetse34v2": "voxveil.models.speaker.resnet34:network_state",
@@ -44,6 +53,13 @@ PARTS: dict[str, dict[str, str]] = {
     },
     # Cloners that need no weights; those with weights have cards.
     "cloner": {"knn-vc": "voxveil.clone.knn:KnnCloner"},
+    # Cloners that are composed of several networks: those of COMPOSED.
+    "composed cloner": {
+        "adain-vc-official": "voxveil.clone.adain_official:AdaInOfficialCloner",
+        "autovc-official": "voxveil.clone.autovc_official:AutoVCOfficialCloner",
+        "diffvc-official": "voxveil.clone.diffvc_official:DiffVCOfficialCloner",
+        "sv2tts": "voxveil.clone.sv2tts:SV2TTSCloner",
+    },
     "method": {"veil": "voxveil.protectors.veil:Veil"},
     # What an attacker does to wash a protection out: (sample rate) → transform.
     "purifier": {
@@ -55,6 +71,14 @@ PARTS: dict[str, dict[str, str]] = {
         "euclidean": "voxveil.verify.scorers:euclidean",
     },
 }
+
+COMPOSED = {
+    "adain-vc-official": {"converter": "adain-vc-official", "mel": "adain-vc-mel"},
+    "autovc-official": {"converter": "autovc-official", "speaker_encoder": "autovc-speaker"},
+    "diffvc-official": {"converter": "diffvc-official", "speaker_encoder": "ge2e", "vocoder": "hifigan-official"},
+    "sv2tts": {"encoder": "ge2e", "synthesizer": "tacotron", "vocoder": "wavernn"},
+}
+"""The networks that a composed cloner takes, by their part in it, and the architecture of each."""
 
 ENSEMBLE = ("ge2e", "ecapa", "xvector", "resnetse34l", "ivector")
 """The speaker encoders that are attacked and judge if nobody says otherwise."""

@@ -20,14 +20,33 @@ from voxveil.calibration import calibrate, trials_of
 from voxveil.cards.card import Card, Network, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadInputError, VoxveilError
-from voxveil.loading import check_device, embedder
+from voxveil.loading import check_device, embedder, network
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Progress
-from voxveil.train.recipes import ENCODERS, IVECTOR
+from voxveil.train.recipes import CONVERTERS, ENCODERS, IVECTOR
 from voxveil.whole_file import check_place, write_whole
 
 NOT_STATED = "not stated"
-_ORIGINS = {name: recipe.origin for name, recipe in ENCODERS.items()} | {"ivector": IVECTOR.origin}
+UNKNOWN_ORIGIN = "Where its weights come from, what they have heard, and under which licence they are was not stated."
+PARTS_OF_CLONERS = {
+    "adain-vc-mel": "mel statistics",
+    "adain-vc-official": "mel converter",
+    "autovc-official": "mel converter",
+    "autovc-speaker": "mel encoder",
+    "diffvc-official": "mel converter",
+    "hifigan-official": "vocoder",
+    "tacotron": "synthesizer",
+    "wavernn": "vocoder",
+}
+"""What an architecture of published cloners is; the rest of those that get a card are speaker encoders."""
+
+_ORIGINS = {name: recipe.origin for name, recipe in ENCODERS.items()} | {
+    "ivector": IVECTOR.origin,
+    "adain-vc-mel": CONVERTERS["adain-vc"].origin,
+    "adain-vc-official": CONVERTERS["adain-vc"].origin,
+    "autovc-official": CONVERTERS["autovc"].origin,
+    "autovc-speaker": CONVERTERS["autovc"].origin,
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +54,8 @@ class Request:
     """Which checkpoint gets a card, and where it goes.
 
     ``size`` are the network's sizes where they are not the architecture's default; ``state_key`` is the entry of a
-    torch checkpoint that holds the tensors, None if it holds nothing else. ``judge`` is a corpus of speakers that the
-    network has not heard, on which thresholds are found.
+    torch checkpoint that holds the tensors, None if it holds nothing else. ``judge`` is a corpus of speakers that a
+    speaker encoder has not heard, on which thresholds are found.
     """
 
     checkpoint: Path
@@ -65,9 +84,12 @@ def write_card(request: Request, progress: Progress | None = None) -> Path:
         # Whatever reads cards reads files: the card is a draft in a folder of its own until it is complete.
         draft = Path(folder, request.out.name)
         draft.write_text(card_text(drafted), encoding="utf-8")
-        network = embedder(str(draft))
-        assert isinstance(network, nn.Module)
-        drafted = replace(drafted, self_test=self_test_of(network))
+        if request.architecture in PARTS_OF_CLONERS:
+            network(str(draft), request.architecture)
+        else:
+            encoder = embedder(str(draft))
+            assert isinstance(encoder, nn.Module)
+            drafted = replace(drafted, self_test=self_test_of(encoder))
         if request.judge is not None:
             thresholds, measured = calibrate(draft, request.judge, request.device, progress)
             drafted = replace(drafted, thresholds=thresholds, measured=measured)
@@ -79,9 +101,13 @@ def write_card(request: Request, progress: Progress | None = None) -> Path:
 def _check(request: Request) -> None:
     check_place(request.out, ".toml", request.overwrite)
     check_device(request.device)
-    if not hasattr(catalog.part("architecture", request.architecture), "sample_rate"):
-        raise VoxveilError(f"'{request.architecture}' is no speaker encoder: 'voxveil train' makes its card.")
+    name = request.architecture
+    encodes = hasattr(catalog.part("architecture", name), "sample_rate")
+    if not encodes and name not in PARTS_OF_CLONERS:
+        raise VoxveilError(f"'{name}' is no speaker encoder and no published part: 'voxveil train' makes its card.")
     if request.judge is not None:
+        if not encodes:
+            raise VoxveilError(f"'{name}' is no speaker encoder: a corpus cannot judge it.")
         trials_of(request.judge)
 
 
@@ -97,22 +123,25 @@ def _draft(request: Request) -> Card:
         raise BadInputError(f"{path} cannot be read: {cause(error)}.") from error
     if size == 0:
         raise BadInputError(f"{path} is empty.")
+    kind = PARTS_OF_CLONERS.get(request.architecture, "speaker encoder")
     form: Literal["torch", "safetensors"] = "safetensors" if path.suffix.lower() == ".safetensors" else "torch"
     return Card(
         name=request.out.stem,
-        kind="speaker encoder",
+        kind=kind,
         title=f"{path.name}, somebody's own checkpoint of {request.architecture}",
         paper=origin.paper if origin is not None else NOT_STATED,
         citation=origin.citation if origin is not None else NOT_STATED,
         licence=NOT_STATED,
         weights=Weights(sha256, size, form, (f"path:{path.absolute()}",), request.state_key),
         network=Network(request.architecture, request.size),
-        limits=(
-            "Hears 16 kHz speech.",
-            "Where its weights come from, what they have heard, and under which licence they are was not stated.",
-            *(() if request.judge is not None else ("Has no threshold: --judge CORPUS finds one.",)),
-        ),
+        limits=(*_limits(kind, request.judge is not None), UNKNOWN_ORIGIN),
     )
+
+
+def _limits(kind: str, judged: bool) -> tuple[str, ...]:
+    if kind != "speaker encoder":
+        return ("Is part of a cloner, for tests of protections: what that makes is synthetic and is to be called so.",)
+    return ("Hears 16 kHz speech.", *(() if judged else ("Has no threshold: --judge CORPUS finds one.",)))
 
 
 def _source(checkpoint: Path, card: Path) -> str:

@@ -16,12 +16,13 @@ from voxveil.audio.corpus import read_mono
 from voxveil.audio.resample import resample
 from voxveil.audio.synthetic_mark import marked_place, write_marked
 from voxveil.clone import description as programs
+from voxveil.clone.composition import composition, is_composition
 from voxveil.clone.conversion import ConversionCloner
 from voxveil.clone.coqui import CoquiCloner
 from voxveil.clone.external import ExternalCloner
 from voxveil.clone.listing import COQUI, without_card
 from voxveil.clone.synthesiser import synthesiser
-from voxveil.errors import BadOutputError, VoxveilError
+from voxveil.errors import BadInputError, BadOutputError, VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
 
 CONVERTER = "voice converter"
@@ -34,9 +35,10 @@ LISTENERS = ("xvector", "resnetse34l")
 class Request:
     """What is to be cloned.
 
-    ``name`` is one of :func:`names`, the card of a converter of one's own, or the description of a program
-    (``mine.toml``), which needs its ``checkout`` and is run by ``python``. The content is the recording ``content``,
-    or ``text``; a cloner that takes speech gets a text spoken by an installed synthesiser.
+    ``name`` is one of :func:`names`, or a file ``mine.toml``: the card of a converter of one's own, a composition of
+    several networks, or the description of a program, which needs its ``checkout`` and is run by ``python``. The
+    content is the recording ``content``, or ``text``; a cloner that takes speech gets a text spoken by an installed
+    synthesiser.
 
     Raises :class:`~voxveil.errors.VoxveilError` unless the content is one of the two.
 
@@ -96,6 +98,8 @@ def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python:
         return made
     if name.startswith(COQUI):
         return CoquiCloner(name.removeprefix(COQUI), device)
+    if is_composition(name):
+        return _composed(name, device)
     if name in programs.names() or checkout is not None:
         if checkout is None:
             raise VoxveilError(f"{name} is a program of others: name the folder of its code with --checkout.")
@@ -120,6 +124,19 @@ def clone(request: Request, progress: Progress | None = None) -> Path:
     reference = [_read(path, tool.sample_rate, device) for path in request.reference]
     (made,) = tool(reference, [_content(request, tool, device)], request.seed, progress)
     return write_marked(place, made, tool.sample_rate, request.overwrite)
+
+
+def _composed(name: str, device: str) -> Cloner:
+    found = composition(name)
+    if found.cloner not in catalog.COMPOSED:
+        raise BadInputError(f"{name} composes a '{found.cloner}'; there is: {', '.join(catalog.COMPOSED)}.")
+    parts = catalog.COMPOSED[found.cloner]
+    if found.networks.keys() != parts.keys():
+        given = ", ".join(found.networks) or "none"
+        raise BadInputError(f"{name} names the networks {given}; {found.cloner} is made of {', '.join(parts)}.")
+    networks = {part: loading.network(found.networks[part], parts[part], device) for part in parts}
+    made: Cloner = catalog.part("composed cloner", found.cloner)(**networks)
+    return made
 
 
 def _content(request: Request, tool: Cloner, device: torch.device) -> Clip | str:

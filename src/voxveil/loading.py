@@ -1,4 +1,4 @@
-"""Encoders, scorers and verification systems by name, with their weights: from a card to something that can be called.
+"""Networks, scorers and verification systems by name, with their weights: from a card to something that can be called.
 
 A name is that of a model's card, or the path of a card of one's own (``mine.toml``). Each is loaded once a process.
 """
@@ -49,6 +49,23 @@ def converter(name: str, device: str = "cpu") -> nn.Module:
     card = hub.card(name)
     if card.kind != "voice converter":
         raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a voice converter.")
+    loaded: nn.Module = _network(name, card.weights.sha256, device)
+    return loaded
+
+
+def network(name: str, architecture: str, device: str = "cpu") -> nn.Module:
+    """The network of a given ``architecture`` with the weights of the model ``name``, verified and proved to be loaded.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had, or belong to another network.
+
+    >>> network("ecapa", "wavernn")
+    Traceback (most recent call last):
+    voxveil.errors.ModelUnavailableError: 'ecapa' is a network 'ecapa', where a 'wavernn' is needed.
+    """
+    card = hub.card(name)
+    if card.network.architecture != architecture:
+        found = card.network.architecture
+        raise ModelUnavailableError(f"'{name}' is a network '{found}', where a '{architecture}' is needed.")
     loaded: nn.Module = _network(name, card.weights.sha256, device)
     return loaded
 

@@ -30,7 +30,8 @@ def hann(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
 class Stft:
     """A time–frequency grid: window length and hop in samples, and how the edges are padded.
 
-    ``pad_mode`` is ``"constant"`` (zeros: librosa 0.9 and later) or ``"reflect"`` (librosa before 0.9).
+    ``pad_mode`` is ``"constant"`` (zeros: librosa 0.9 and later) or ``"reflect"`` (librosa before 0.9). A window of
+    ``window_samples``, shorter than ``n_fft``, stands in its middle; None: it is as long.
 
     >>> stft = Stft(n_fft=512, hop_samples=128)
     >>> speech = torch.sin(torch.arange(4000.0))[None]
@@ -43,6 +44,7 @@ class Stft:
     n_fft: int = 512
     hop_samples: int = 128
     pad_mode: Literal["constant", "reflect"] = "constant"
+    window_samples: int | None = None
 
     def __call__(self, speech: Float[Tensor, "*batch time"]) -> Complex[Tensor, "*batch freq frame"]:
         """The complex spectrum of ``speech``; ``freq`` is n_fft/2 + 1, ``frame`` is time // hop + 1."""
@@ -51,7 +53,8 @@ class Stft:
             flat,
             self.n_fft,
             self.hop_samples,
-            window=hann(self.n_fft, speech.device, speech.dtype),
+            self._window_samples,
+            window=hann(self._window_samples, speech.device, speech.dtype),
             center=True,
             pad_mode=self.pad_mode,
             return_complex=True,
@@ -63,8 +66,9 @@ class Stft:
     ) -> Float[Tensor, "*batch time"]:
         """The ``length_samples`` of sound whose spectrum is nearest to ``spectrum`` (least squares overlap-add)."""
         flat = spectrum.reshape(-1, *spectrum.shape[-2:])
-        window = hann(self.n_fft, spectrum.device, spectrum.real.dtype)
-        sound = torch.istft(flat, self.n_fft, self.hop_samples, window=window, center=True, length=length_samples)
+        span = self._window_samples
+        window = hann(span, spectrum.device, spectrum.real.dtype)
+        sound = torch.istft(flat, self.n_fft, self.hop_samples, span, window, center=True, length=length_samples)
         return sound.reshape(*spectrum.shape[:-2], length_samples)
 
     def frequencies_hz(self, sample_rate: int) -> Float[Tensor, " freq"]:
@@ -78,6 +82,10 @@ class Stft:
     def frames(self, length_samples: int) -> int:
         """How many frames ``length_samples`` of sound have."""
         return length_samples // self.hop_samples + 1
+
+    @property
+    def _window_samples(self) -> int:
+        return self.window_samples or self.n_fft
 
 
 def power(spectrum: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

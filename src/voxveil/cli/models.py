@@ -17,6 +17,7 @@ app = typer.Typer(help="List, show and fetch models, and describe your own.", no
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Every model: what it is, its licence, and whether its weights are on this machine."""
     from voxveil import catalog, hub
+    from voxveil.clone.description import names as programs
     from voxveil.clone.listing import without_card
 
     rows = []
@@ -41,9 +42,8 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
     width = max(len(str(row["name"])) for row in rows) + 2
     for row in rows:
         missing = f"extra {row['extra']}" if row["kind"] == "cloner" and row["extra"] else "to be pulled"
+        missing = "a checkout" if row["name"] in programs() else missing
         where = "shipped" if row["shipped"] else "here" if row["available"] else missing
-        if row["kind"] == "cloner" and not row["extra"] and not row["shipped"]:
-            where = "a checkout"
         licence = re.split(r" \(|[;:,]", str(row["licence"]))[0][:16]
         print(f"{row['name']:<{width}}{row['kind']:<18}{licence:<18}{where:<14}{row['source']}")
 
@@ -75,19 +75,21 @@ def show_model(name: str, as_json: Annotated[bool, typer.Option("--json", help="
 
 @app.command("pull")
 def pull_model(name: str) -> None:
-    """Fetch a model's weights into the cache and verify them."""
+    """Fetch a model's weights into the cache and verify them; those of all its models for a cloner such as sv2tts."""
     from voxveil import hub
     from voxveil.cli.progress import bar
+    from voxveil.clone.composition import composition, is_composition
 
-    with bar(f"pulling {name}") as progress:
-        path = hub.fetch(name, on_progress=progress)
-    print(path)
+    for model in composition(name).networks.values() if is_composition(name) else [name]:
+        with bar(f"pulling {model}") as progress:
+            path = hub.fetch(model, on_progress=progress)
+        print(path)
 
 
 @app.command("card")
 def make_card(
     checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .safetensors, or a torch checkpoint.")],
-    architecture: Annotated[str, typer.Option(help="The network that they fill, such as resnetse34l or wavlm.")],
+    architecture: Annotated[str, typer.Option(help="The network that they fill, such as wavlm or autovc-official.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="CARD.toml", help="Where the card goes.")],
     judge: Annotated[
         Path | None, typer.Option(metavar="CORPUS", help="Speakers it has not heard, to find thresholds on.")
@@ -101,7 +103,7 @@ def make_card(
     device: Annotated[str, typer.Option(help="cpu or cuda, for --judge.")] = "cpu",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a card that exists.")] = False,
 ) -> None:
-    """Describe a speaker encoder that you have: a card whose path can be named wherever a model can.
+    """Describe a speaker encoder, or a network of a cloner, that you have: the card's path is a model's name.
 
     The file is loaded once, to prove that it fits the network.
     """

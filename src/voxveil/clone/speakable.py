@@ -15,12 +15,7 @@ _IN_ASCII = str.maketrans(
 )
 _LETTERS = ("Lu", "Ll", "Lt", "Lo")
 # To the end, else to the last full stop, else to the last comma, else to the last space; else a word that long is cut.
-_LONGEST = 400
-_PORTION = re.compile(
-    "|".join(rf"\S.{{0,{_LONGEST}}}{end}" for end in (r"\Z", r"[.!?](?=\s)", r"[,;:](?=\s)", r"(?=\s)"))
-    + rf"|\S{{{_LONGEST}}}",
-    re.DOTALL,
-)
+_ENDS = (r"\Z", r"[.!?](?=\s)", r"[,;:](?=\s)", r"(?=\s)")
 
 
 def plain(text: str) -> str:
@@ -72,15 +67,16 @@ def in_ascii(text: str) -> str:
     return decomposed.translate({ord(char): "" if kind[0] in "MC" else " " for char, kind in foreign.items()})
 
 
-def in_portions(text: str) -> str:
-    r"""``text`` with a blank line at least every 400 characters, at the ends of sentences where there are some.
+def in_portions(text: str, longest: int = 400) -> str:
+    r"""``text`` with a blank line about every ``longest`` characters, at the ends of sentences where there are some.
 
     flite takes time and memory by the square of what stands between two breaks: 10,000 digits fill 2.5 GB.
 
     >>> in_portions("One. two").count("\n"), in_portions("One of many words. " * 30).split("\n\n")[0][-11:]
     (0, 'many words.')
     """
-    return "\n\n".join(_PORTION.findall(text))
+    most = "|".join(rf"\S.{{0,{longest}}}{end}" for end in _ENDS)
+    return "\n\n".join(re.findall(rf"{most}|\S{{{longest}}}", text, re.DOTALL))
 
 
 def _refuse(chars: list[str]) -> None:

@@ -13,8 +13,8 @@ LEAST_PEAK = 1e-4
 SAMPLE_RATE = 16_000
 
 
-def spoken(clip: Clip | str, what: str, least_s: float = LEAST_CONTENT_S) -> Clip:
-    """``clip`` (16 kHz) itself, if it can be speech; ``what`` it is called in the error.
+def spoken(clip: Clip | str, what: str, least_s: float = LEAST_CONTENT_S, sample_rate: int = SAMPLE_RATE) -> Clip:
+    """``clip`` itself, if it can be speech; ``what`` it is called in the error.
 
     Raises :class:`~voxveil.errors.BadInputError` for text, and for speech that is too short, silent or not finite.
 
@@ -24,7 +24,7 @@ def spoken(clip: Clip | str, what: str, least_s: float = LEAST_CONTENT_S) -> Cli
     """
     if isinstance(clip, str):
         raise BadInputError(f"The {what} has to be speech for this cloner: let a synthesiser speak the text first.")
-    seconds = len(clip) / SAMPLE_RATE
+    seconds = len(clip) / sample_rate
     if seconds < least_s:
         raise BadInputError(f"The {what} lasts {seconds:.2f} s: give at least {least_s:g} s.")
     if not bool(torch.isfinite(clip).all()):
@@ -34,8 +34,8 @@ def spoken(clip: Clip | str, what: str, least_s: float = LEAST_CONTENT_S) -> Cli
     return clip
 
 
-def joined(reference: Reference) -> Clip:
-    """All utterances of a reference (16 kHz) one after the other, at least a second in all.
+def joined(reference: Reference, sample_rate: int = SAMPLE_RATE) -> Clip:
+    """All utterances of a reference one after the other, at least a second in all.
 
     Raises :class:`~voxveil.errors.BadInputError` for a reference that is empty, too short, silent or not finite.
 
@@ -44,4 +44,4 @@ def joined(reference: Reference) -> Clip:
     """
     if not reference:
         raise BadInputError("The reference has no utterance: give at least one.")
-    return spoken(torch.cat(list(reference)), "reference", LEAST_REFERENCE_S)
+    return spoken(torch.cat(list(reference)), "reference", LEAST_REFERENCE_S, sample_rate)

@@ -17,14 +17,13 @@ from scipy.signal import lfilter
 from torch import Tensor, nn
 
 from voxveil.audio.mel import mel_filterbank
-from voxveil.audio.spectrum import hann, power
+from voxveil.audio.spectrum import Stft, power
 from voxveil.errors import BadInputError
 from voxveil.roles import Speech
 
 SAMPLE_RATE = 24_000
 N_FFT = 2048
-WINDOW_SAMPLES = 1200
-HOP_SAMPLES = 300
+STFT = Stft(N_FFT, hop_samples=300, pad_mode="reflect", window_samples=1200)
 EMPHASIS = 0.97
 FLOOR = 1e-5
 TOP_DB = 20.0
@@ -63,12 +62,8 @@ class AdaInMel(nn.Module):
         """The level of every band and frame, around 0 by about 1."""
         _check_length(speech.shape[1])
         emphasised = torch.cat([speech[:, :1], speech[:, 1:] - EMPHASIS * speech[:, :-1]], dim=1)
-        spectrum = torch.stft(
-            emphasised, N_FFT, HOP_SAMPLES, WINDOW_SAMPLES, hann(WINDOW_SAMPLES, speech.device, speech.dtype),
-            pad_mode="reflect", return_complex=True,
-        )  # fmt: skip
         # Below 1e-20 no power reaches the floor, and the root's gradient grows without bound.
-        amplitude = self.weights @ power(spectrum).clamp_min(1e-20).sqrt()
+        amplitude = self.weights @ power(STFT(emphasised)).clamp_min(1e-20).sqrt()
         level_db = 20.0 * torch.log10(amplitude.clamp_min(FLOOR))
         level = ((level_db - TOP_DB + RANGE_DB) / RANGE_DB).clamp(1e-8, 1.0)
         return (level - self.mean[:, None]) / self.deviation[:, None]

@@ -18,6 +18,7 @@ from scipy.signal import butter, lfilter
 from torch import Tensor, nn
 
 from voxveil.audio.mel import mel_filterbank
+from voxveil.audio.mel_inverse import spectrum_from_mel
 from voxveil.audio.spectrum import Stft, power
 from voxveil.errors import BadInputError
 from voxveil.roles import Speech
@@ -40,8 +41,10 @@ class AutoVCMel(nn.Module):
 
     Raises :class:`~voxveil.errors.BadInputError` for speech of fewer than 513 samples: its edges are reflected.
 
-    >>> AutoVCMel()(torch.randn(2, 16_000)).shape
-    torch.Size([2, 80, 63])
+    >>> mel = AutoVCMel()
+    >>> levels = mel(torch.randn(2, 16_000))
+    >>> levels.shape, mel.magnitudes(levels).shape
+    (torch.Size([2, 80, 63]), torch.Size([2, 513, 63]))
     """
 
     weights: Tensor
@@ -62,6 +65,11 @@ class AutoVCMel(nn.Module):
         amplitude = self.weights @ power(STFT(GAIN * high_passed(speech))).clamp_min(1e-20).sqrt()
         level_db = 20.0 * torch.log10(amplitude.clamp_min(FLOOR)) - TOP_DB
         return (level_db / RANGE_DB + 1.0).clamp(0.0, 1.0)
+
+    def magnitudes(self, levels: Float[Tensor, "batch mel frame"]) -> Float[Tensor, "batch freq frame"]:
+        """An amplitude spectrum with these levels, at the loudness of the speech; what a vocoder adds is the phase."""
+        level_db = (levels.clamp(0.0, 1.0) - 1.0) * RANGE_DB + TOP_DB
+        return spectrum_from_mel(10.0 ** (level_db / 20.0) / GAIN, self.weights)
 
 
 def high_passed(speech: Speech) -> Speech:

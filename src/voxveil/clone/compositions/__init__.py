@@ -1,0 +1,1 @@
+"""Cloners that are composed of several models: one TOML file each."""
