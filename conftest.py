@@ -25,9 +25,10 @@ for _role in vars(roles).values():
 # As mypy does, an int passes for a float.
 install_import_hook("voxveil", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
-# Their examples need the extra 'ssl', which is too large for the development environment.
-collect_ignore = (
-    []
-    if find_spec("transformers")
-    else ["src/voxveil/models/speaker/wavlm.py", "src/voxveil/models/conversion/wavlm_frames.py"]
-)
+# Their examples need extras that are too large for the development environment: 'ssl' and 'asr'.
+EXAMPLES_NEED = {
+    "src/voxveil/models/speaker/wavlm.py": "transformers",
+    "src/voxveil/models/conversion/wavlm_frames.py": "transformers",
+    "src/voxveil/metrics/recognition.py": "pocketsphinx",
+}
+collect_ignore = [path for path, package in EXAMPLES_NEED.items() if not find_spec(package)]

@@ -66,6 +66,7 @@ PARTS: dict[str, dict[str, str]] = {
         "equalise-back": "voxveil.purify.equalise_back:EqualiseBack",
         "resample": "voxveil.purify.resample:Resample",
     },
+    "recogniser": {"pocketsphinx": "voxveil.metrics.recognition:PocketSphinx"},
     "scorer": {
         "cosine": "voxveil.verify.scorers:cosine",
         "euclidean": "voxveil.verify.scorers:euclidean",

@@ -1,1 +1,1 @@
-"""Measures of quality, intelligibility and identity; networks are passed in, never imported."""
+"""Measures of quality, intelligibility, words and identity; networks are passed in, never imported."""
