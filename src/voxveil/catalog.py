@@ -23,6 +23,7 @@ PARTS: dict[str, dict[str, str]] = {
         "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:ECAPATaoRuijie",
         "ge2e": "voxveil.models.speaker.ge2e:GE2E",
+        "hifigan": "voxveil.models.vocoder.standard_hifigan:standard_hifigan",
         "hifigan-official": "voxveil.models.vocoder.hifigan:HifiGan",
         "ivector": "voxveil.models.speaker.ivector:IVector",
         "plda": "voxveil.verify.plda:Plda",

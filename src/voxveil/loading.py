@@ -1,4 +1,4 @@
-"""Networks, scorers and verification systems by name, with their weights: from a card to something that can be called.
+"""Encoders, scorers, verification systems, converters and vocoders by name, with their weights: from a card to a call.
 
 A name is that of a model's card, or the path of a card of one's own (``mine.toml``). Each is loaded once a process.
 """
@@ -16,6 +16,7 @@ from torch import nn
 from voxveil import catalog, hub
 from voxveil.errors import ModelUnavailableError, VoxveilError
 from voxveil.models.speaker.known_answer import known_answer
+from voxveil.models.vocoder.hifigan import HifiGan
 from voxveil.roles import Embedder, Scorer
 from voxveil.verify.verifier import Verifier
 
@@ -30,10 +31,7 @@ def embedder(name: str, device: str = "cpu") -> Embedder:
 
     Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
     """
-    card = hub.card(name)
-    if card.kind != "speaker encoder":
-        raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a speaker encoder.")
-    loaded: Embedder = _network(name, card.weights.sha256, device)
+    loaded: Embedder = _of_kind("speaker encoder", name, device)
     return loaded
 
 
@@ -46,10 +44,20 @@ def converter(name: str, device: str = "cpu") -> nn.Module:
     Traceback (most recent call last):
     voxveil.errors.ModelUnavailableError: 'ecapa' is a speaker encoder, not a voice converter.
     """
-    card = hub.card(name)
-    if card.kind != "voice converter":
-        raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a voice converter.")
-    loaded: nn.Module = _network(name, card.weights.sha256, device)
+    loaded: nn.Module = _of_kind("voice converter", name, device)
+    return loaded
+
+
+def vocoder(name: str, device: str = "cpu") -> HifiGan:
+    """A vocoder, its weights verified and proved to be loaded.
+
+    Raises :class:`~voxveil.errors.ModelUnavailableError` where they cannot be had.
+
+    >>> vocoder("ecapa")
+    Traceback (most recent call last):
+    voxveil.errors.ModelUnavailableError: 'ecapa' is a speaker encoder, not a vocoder.
+    """
+    loaded: HifiGan = _of_kind("vocoder", name, device)
     return loaded
 
 
@@ -148,6 +156,13 @@ def available(names: Iterable[str], make: Callable[[str], Made], on_left_out: Le
     if not made:
         raise ModelUnavailableError("No speaker encoder can be had: run 'voxveil models pull ge2e' once, online.")
     return made
+
+
+def _of_kind(kind: str, name: str, device: str) -> Any:
+    card = hub.card(name)
+    if card.kind != kind:
+        raise ModelUnavailableError(f"'{name}' is a {card.kind}, not a {kind}.")
+    return _network(name, card.weights.sha256, device)
 
 
 @lru_cache(maxsize=32)

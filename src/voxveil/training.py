@@ -16,32 +16,35 @@ from typing import Literal
 import torch
 from torch import Generator, nn
 
-from voxveil import catalog
-from voxveil.audio.corpus import Utterance, read_mono
 from voxveil.audio.recording import cause
 from voxveil.calibration import calibrate, encoder_of, name_of, speakers_of, trials_of
 from voxveil.cards.card import Card, Figure, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.loading import check_device, embedder
-from voxveil.models.conversion.standard_mel import StandardMel
 from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Embedder, Progress
-from voxveil.train.conversion import ConverterTrainee, Lesson, rebuilding_error
-from voxveil.train.encoder import EncoderTrainee
 from voxveil.train.export import write_weights
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
-from voxveil.train.recipes import CONVERTER_LIMITS, CONVERTERS, ENCODER_LIMITS, ENCODERS, IVECTOR, PLDA, SPEEDS, Origin
-from voxveil.train.speech_bank import SAMPLE_RATE, SpeechBank
-from voxveil.verify.evaluate import embed_all, evaluate
-from voxveil.verify.scorers import cosine
-from voxveil.verify.trials import recordings
+from voxveil.train.recipes import (
+    CONVERTER_LIMITS,
+    CONVERTERS,
+    ENCODER_LIMITS,
+    ENCODERS,
+    IVECTOR,
+    PLDA,
+    VOCODER_LIMITS,
+    VOCODERS,
+    Origin,
+)
+from voxveil.train.speech_bank import SpeechBank
+from voxveil.trainees import CONVERTER, ENCODER, VOCODER, Classroom, spoken_by, study
 from voxveil.whole_file import write_whole
 
-CONVERTER = "voice converter"
+LIMITS = {ENCODER: ENCODER_LIMITS, CONVERTER: CONVERTER_LIMITS, VOCODER: VOCODER_LIMITS}
 
 MeasuredHook = Callable[[Mapping[str, float]], None]
 
@@ -103,7 +106,7 @@ def names() -> list[str]:
     True
     """
     encoders = [*ENCODERS, "ivector"]
-    return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONVERTERS])
+    return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONVERTERS, *VOCODERS])
 
 
 def train(request: Request, progress: Progress | None = None, on_measured: MeasuredHook | None = None) -> Path:
@@ -131,7 +134,7 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     if request.name.endswith("-plda"):
         _encoder_of(request)  # it may be missing, which should be known before hours of speech are read
     torch.manual_seed(request.seed)
-    bank = _bank(spoken, torch.device(request.device))
+    bank = spoken_by(spoken, torch.device(request.device))
     started = time.monotonic()
     trained = _trained(request, bank, progress, on_measured)
     minutes = (trained.earlier_s + time.monotonic() - started) / 60.0
@@ -139,7 +142,7 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     card = _card(request, trained, weights, f"{bank.seconds / 60.0:.0f} minutes of {bank.speakers} speakers", minutes)
     path = request.out / f"{request.name}.toml"
     write_whole(path, card_text(card).encode())
-    if request.judge is not None and trained.kind == CONVERTER:
+    if request.judge is not None and trained.kind in (CONVERTER, VOCODER):
         heard = f"{name_of(request.judge)}: speakers never trained on"
         figures = {name: Figure(round(value, 3), heard) for name, value in trained.found.items()}
         write_whole(path, card_text(replace(card, measured=figures)).encode())
@@ -153,10 +156,6 @@ def _encoder_of(request: Request) -> Embedder:
     return embedder(encoder_of(request.out / f"{request.name}.toml"), request.device)
 
 
-def _bank(spoken: list[Utterance], device: torch.device) -> SpeechBank:
-    return SpeechBank((read_mono(u.path, SAMPLE_RATE) for u in spoken), [u.speaker for u in spoken], SPEEDS, device)
-
-
 def _trained(
     request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
 ) -> _Trained:
@@ -168,73 +167,28 @@ def _trained(
     if request.name == "ivector":
         extractor = IVector(**IVECTOR.size).to(request.device)
         fit_ivector(extractor, bank, request.steps or IVECTOR.crops, generator, progress)
-        return _Trained(extractor, IVECTOR.origin, "speaker encoder", Network("ivector", IVECTOR.size))
-    if request.name in CONVERTERS:
-        return _converter(request, bank, progress, on_measured)
-    return _encoder(request, bank, progress, on_measured)
+        return _Trained(extractor, IVECTOR.origin, ENCODER, Network("ivector", IVECTOR.size))
+    return _by_steps(request, bank, progress, on_measured)
 
 
-def _encoder(
+def _by_steps(
     request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
 ) -> _Trained:
-    recipe = ENCODERS[request.name]
-    network: nn.Module = catalog.part("architecture", request.name)(**recipe.size)
-    trainee = EncoderTrainee(
-        network,
-        bank,
-        recipe.batch,
-        half=request.precision == "bf16",
-        device=torch.device(request.device),
-        judge=None if request.judge is None else _judge(request.judge, torch.device(request.device)),
-        surroundings=recipe.surroundings,
-        margin_rises_until=recipe.margin_rises_until,
-        last=None if recipe.last is None else network.get_submodule(recipe.last),  # type: ignore[arg-type]
-    )
+    half, device = request.precision == "bf16", torch.device(request.device)
+    taken = study(request.name, Classroom(bank, request.judge, half, device))
+    recipe, trainee = taken.recipe, taken.trainee
     plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
     earlier_s = run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
-    description = Network(request.name, recipe.size)
-    return _Trained(trainee.trained(), recipe.origin, "speaker encoder", description, earlier_s)  # type: ignore[arg-type]
-
-
-def _converter(
-    request: Request, bank: SpeechBank, progress: Progress | None, on_measured: MeasuredHook | None
-) -> _Trained:
-    recipe = CONVERTERS[request.name]
-    device = torch.device(request.device)
-    network: nn.Module = catalog.part("architecture", request.name)(**recipe.size)
-    mel = StandardMel().to(device)
-    judge = None
-    if request.judge is not None:
-        judge = rebuilding_error(Lesson(_bank(speakers_of(request.judge), device), mel, batch=64))
-    trainee = ConverterTrainee(
-        network,
-        Lesson(bank, mel, recipe.batch, recipe.frames),
-        half=request.precision == "bf16",
-        device=device,
-        judge=judge,
-    )
-    plan = Plan(request.steps or recipe.steps, recipe.learning_rate, seed=request.seed)
-    earlier_s = run(trainee, plan, request.out / f"{request.name}.checkpoint", progress, on_measured)
-    network.eval()
-    return _Trained(network, recipe.origin, CONVERTER, Network(request.name, recipe.size), earlier_s, trainee.measure())
-
-
-def _judge(corpus: Path, device: torch.device) -> Callable[[Embedder], Mapping[str, float]]:
-    trials = trials_of(corpus)
-    heard = recordings(trials)
-
-    def judge(encoder: Embedder) -> Mapping[str, float]:
-        voices = embed_all(encoder, heard, device)
-        return {"eer_percent": 100.0 * evaluate(cosine, voices, trials).eer}
-
-    return judge
+    network = trainee.trained()
+    # What an encoder is worth, a calibration finds, with thresholds.
+    found = {} if taken.kind == ENCODER else trainee.measure()
+    return _Trained(network, recipe.origin, taken.kind, Network(request.name, recipe.size), earlier_s, found)
 
 
 def _card(request: Request, trained: _Trained, weights: Weights, heard: str, minutes: float) -> Card:
     where = f"cpu, threads: {torch.get_num_threads()}" if request.device == "cpu" else request.device
     data = f"{name_of(request.corpus)}: {heard}"
-    limits = CONVERTER_LIMITS if trained.kind == CONVERTER else ENCODER_LIMITS
-    proof = self_test_of(trained.network.cpu()) if trained.kind == "speaker encoder" else None
+    proof = self_test_of(trained.network.cpu()) if trained.kind == ENCODER else None
     return Card(
         name=request.name,
         kind=trained.kind,
@@ -246,7 +200,7 @@ def _card(request: Request, trained: _Trained, weights: Weights, heard: str, min
         network=trained.description,
         limits=(
             "Hears 16 kHz speech.",
-            *(sentence.format(heard=heard) for sentence in limits),
+            *(sentence.format(heard=heard) for sentence in LIMITS.get(trained.kind, ENCODER_LIMITS)),
         ),
         training=Training(data, request.command, request.seed, round(minutes, 1), where),
         self_test=proof,

@@ -12,7 +12,9 @@ from voxveil.cli import choices
 
 
 def command(
-    name: Annotated[str, typer.Argument(help="What to train: an encoder, ivector, or NAME-plda for its scorer.")],
+    name: Annotated[
+        str, typer.Argument(help="What to train, such as ecapa, adain-vc, hifigan; NAME-plda for a scorer.")
+    ],
     corpus: Annotated[Path, typer.Option(help="LibriSpeech, VCTK, VoxCeleb, or a folder for every speaker.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for weights, card, log and checkpoint.")],
     judge: Annotated[
@@ -30,7 +32,7 @@ def command(
     ] = choices.Precision.bf16,
     licence: Annotated[str, typer.Option(help="The licence you give the weights, for the card.")] = "not stated",
 ) -> None:
-    """Train a speaker encoder or a scorer, and write its weights and a card that says what they are worth.
+    """Train a model, and write its weights and a card that says what they are worth.
 
     Interrupted, the same command goes on from the last measurement. The card's path can be named wherever a model can.
     """

@@ -133,6 +133,10 @@ class ConverterTrainee:
         """What the judge says of the converter as it is now."""
         return {} if self.judge is None else self.judge(self.network)
 
+    def trained(self) -> nn.Module:
+        """The converter, in eval mode."""
+        return self.network.eval()
+
 
 def rebuilding_error(lesson: Lesson) -> Callable[[nn.Module], Mapping[str, float]]:
     """A judge of converters: how far one is, in dB, from rebuilding ``lesson``, which is drawn once.

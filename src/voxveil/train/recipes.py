@@ -55,6 +55,24 @@ class ConverterRecipe:
 
 
 @dataclass(frozen=True)
+class VocoderRecipe:
+    """How a vocoder of this ``size`` is trained; ``batch`` is in crops of ``samples`` samples.
+
+    Its discriminators are ``discriminator_widths`` wide, and come in when the share ``alone_until`` of the training is
+    past.
+    """
+
+    origin: Origin
+    steps: int
+    size: Mapping[str, int]
+    discriminator_widths: tuple[int, ...]
+    batch: int = 8
+    samples: int = 8192
+    alone_until: float = 0.3
+    learning_rate: float = 1.5e-3
+
+
+@dataclass(frozen=True)
 class ExtractorRecipe:
     """How an i-vector extractor is trained, on how many crops of 4 s."""
 
@@ -127,6 +145,15 @@ _AUTOVC = Origin(
     "booktitle={ICML}, pages={5210--5219}, year={2019}}",
 )
 
+_HIFIGAN = Origin(
+    "HiFi-GAN V3, 128 channels, 80 bands at 16 kHz",
+    "J. Kong, J. Kim, J. Bae: HiFi-GAN: Generative Adversarial Networks for Efficient and High Fidelity Speech "
+    "Synthesis, NeurIPS 2020",
+    "@inproceedings{kong2020hifigan, title={{HiFi-GAN}: Generative Adversarial Networks for Efficient and High "
+    "Fidelity Speech Synthesis}, author={Kong, Jungil and Kim, Jaehyeon and Bae, Jaekyoung}, booktitle={NeurIPS}, "
+    "volume={33}, pages={17022--17033}, year={2020}}",
+)
+
 CONVERTERS = {
     "adain-vc": ConverterRecipe(
         _ADAIN_VC, 6000, {"channels": 96, "bank_channels": 32, "dim": 128, "frames_per_code": 4}
@@ -137,6 +164,10 @@ CONVERTERS = {
         {"width": 192, "lstm_width": 256, "code_dim": 32, "frames_per_code": 4, "speaker_width": 128, "dim": 128},
         frames=64,
     ),
+}
+
+VOCODERS = {
+    "hifigan": VocoderRecipe(_HIFIGAN, 4000, {"width": 128}, (16, 32, 64, 128, 128)),
 }
 
 ENCODERS = {
@@ -186,4 +217,9 @@ ENCODER_LIMITS = (
 CONVERTER_LIMITS = (
     "For tests of protections: what it makes is synthetic and is to be called so.",
     "Has heard {heard}; published models heard tens of hours and clone better.",
+)
+VOCODER_LIMITS = (
+    "For tests of protections: what it makes is synthetic and is to be called so.",
+    "Has heard {heard}; published models heard tens of hours, trained for days on GPUs, and sound better.",
+    "After as many steps as the recipe has it sounds worse than Griffin-Lim.",
 )
