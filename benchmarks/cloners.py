@@ -28,7 +28,7 @@ from voxveil import cloning, loading
 from voxveil.metrics import quality
 from voxveil.roles import Clip, Cloner
 
-CLONERS = ("knn-vc", "adain-vc")
+CLONERS = ("knn-vc", "adain-vc", "autovc")
 JUDGES = ("DV-COS", "ECAPA-COS")
 REFERENCES = (5, 1)
 CONTENTS = 10

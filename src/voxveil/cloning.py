@@ -26,7 +26,7 @@ from voxveil.errors import BadInputError, BadOutputError, VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
 
 CONVERTER = "voice converter"
-ADAPTATION_STEPS = 300
+ADAPTATION_STEPS = 100
 LISTENERS = ("xvector", "resnetse34l")
 """The speaker encoders that lead an adaptation. None of them judges clones by name: DV-COS and ECAPA-COS do."""
 

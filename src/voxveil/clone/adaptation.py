@@ -22,7 +22,7 @@ from voxveil.train.speech_bank import SpeechBank
 LEARNING_RATE = 5e-4
 BATCH = 8
 CONSISTENCY_BATCH = 4
-CONSISTENCY_WEIGHT = 1.0
+CONSISTENCY_WEIGHT = 0.3
 
 Network = TypeVar("Network", bound=nn.Module)
 
