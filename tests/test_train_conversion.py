@@ -26,6 +26,8 @@ RATE = 16_000
 SMALL = {
     "adain-vc": {"channels": 8, "bank_channels": 4, "dim": 6, "frames_per_code": 4},
     "autovc": {"width": 8, "lstm_width": 10, "code_dim": 3, "frames_per_code": 8, "speaker_width": 9, "dim": 6},
+    "diffvc": {"encoder_channels": 16, "filters": 16, "layers": 1, "postnet_channels": 8, "channels": 8}
+    | {"condition_channels": 8, "speaker_width": 6, "dim": 4},
 }
 
 
@@ -33,13 +35,13 @@ SMALL = {
 def test_a_warped_tone_is_the_tone_at_the_other_frequency(factor: float) -> None:
     mel, time = StandardMel(), torch.arange(16_000) / RATE
     levels, moved = (mel(0.3 * torch.sin(2 * torch.pi * hz * time)[None]) for hz in (1500.0, 1500.0 * factor))
-    out = warped(levels, mel.centres_hz, torch.tensor([factor]))
+    out = warped(levels, mel.centres_hz(), torch.tensor([factor]))
     assert abs(int(out.mean(2).argmax()) - int(moved.mean(2).argmax())) <= 1
-    assert torch.allclose(warped(levels, mel.centres_hz, torch.tensor([1.0])), levels, atol=1e-5)
+    assert torch.allclose(warped(levels, mel.centres_hz(), torch.tensor([1.0])), levels, atol=1e-5)
 
 
 def test_warping_is_numpys_interpolation() -> None:
-    centres, mel = StandardMel().centres_hz, torch.randn(1, 80, 3)
+    centres, mel = StandardMel.centres_hz(), torch.randn(1, 80, 3)
     out = warped(mel, centres, torch.tensor([1.1]))[0].numpy()
     wanted = np.stack([np.interp(centres.numpy() / 1.1, centres.numpy(), mel[0, :, n].numpy()) for n in range(3)], 1)
     assert np.allclose(out, wanted, atol=1e-4)
@@ -47,7 +49,7 @@ def test_warping_is_numpys_interpolation() -> None:
 
 def test_a_disguise_without_a_warp_is_a_smooth_equaliser_that_never_changes() -> None:
     mel = torch.randn(4000, 80, 2, generator=Generator().manual_seed(1))
-    disguise = Disguise(StandardMel().centres_hz, highest=1.0, microphone_db=7.0)
+    disguise = Disguise(StandardMel.centres_hz(), highest=1.0, microphone_db=7.0)
     curve = disguise(mel, Generator().manual_seed(0)) - mel
     assert torch.allclose(curve[:, :, 0], curve[:, :, 1], atol=1e-5)
     spread_db = NEPER_DB * curve[:, :, 0].std(0)
@@ -91,8 +93,8 @@ def test_the_loss_is_finite_and_falls(name: str, speech: Tensor) -> None:
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_a_converter_is_trained_carded_and_cloned_with(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(CONVERTERS, name, replace(CONVERTERS[name], size=SMALL[name], steps=2, batch=2))
-    monkeypatch.setattr(cloning, "ADAPTATION_STEPS", 1)
+    recipe = replace(CONVERTERS[name], size=SMALL[name], steps=2, batch=2, judged=2, adaptation_steps=1)
+    monkeypatch.setitem(CONVERTERS, name, recipe)
     heard, judge = (recorded(tmp_path / f, *names) for f, names in (("heard", ("rms", "slt")), ("judge", ("awb",))))
     words = ["train", name, "--corpus", heard, "--judge", judge, "-o", tmp_path / "out"]
     ended = voxveil_here(monkeypatch, capsys, *words)

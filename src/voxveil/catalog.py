@@ -19,6 +19,7 @@ PARTS: dict[str, dict[str, str]] = {
         "autovc": "voxveil.clone.autovc:AutoVCConverter",
         "autovc-official": "voxveil.models.conversion.autovc:AutoVC",
         "autovc-speaker": "voxveil.models.conversion.autovc:SpeakerEncoder",
+        "diffvc": "voxveil.clone.diffvc:DiffVCConverter",
         "diffvc-official": "voxveil.models.conversion.diffvc:DiffVC",
         "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
         "ecapa-taoruijie": "voxveil.models.speaker.ecapa_taoruijie:ECAPATaoRuijie",
@@ -58,6 +59,7 @@ PARTS: dict[str, dict[str, str]] = {
     "composed cloner": {
         "adain-vc-official": "voxveil.clone.adain_official:AdaInOfficialCloner",
         "autovc-official": "voxveil.clone.autovc_official:AutoVCOfficialCloner",
+        "diffvc": "voxveil.clone.diffvc:DiffVCConverter",
         "diffvc-official": "voxveil.clone.diffvc_official:DiffVCOfficialCloner",
         "sv2tts": "voxveil.clone.sv2tts:SV2TTSCloner",
     },

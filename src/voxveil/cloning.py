@@ -24,11 +24,9 @@ from voxveil.clone.listing import COQUI, without_card
 from voxveil.clone.synthesiser import synthesiser
 from voxveil.errors import BadInputError, BadOutputError, VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
+from voxveil.train.recipes import CONVERTERS
 
 CONVERTER = "voice converter"
-ADAPTATION_STEPS = 100
-LISTENERS = ("xvector", "resnetse34l")
-"""The speaker encoders that lead an adaptation. None of them judges clones by name: DV-COS and ECAPA-COS do."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +77,11 @@ def cards_of(name: str) -> list[str]:
     >>> cards_of("adain-vc")
     ['adain-vc', 'xvector', 'resnetse34l']
     """
-    is_converter = name in hub.names() or (name.endswith(".toml") and name not in programs.names())
-    return [name, *LISTENERS] if is_converter else []
+    if is_composition(name):
+        return list(composition(name).networks.values())
+    if name not in hub.names() and not name.endswith(".toml"):
+        return []
+    return [name, *CONVERTERS[hub.card(name).network.architecture].listeners]
 
 
 def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python: str = sys.executable) -> Cloner:
@@ -106,8 +107,10 @@ def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python:
         return ExternalCloner(programs.description(name), checkout, python)
     if name not in names() and not name.endswith(".toml"):
         raise VoxveilError(f"There is no cloner '{name}'; there is: {', '.join(names())}.")
-    listeners = [loading.embedder(listener, device) for listener in LISTENERS]
-    return ConversionCloner(loading.converter(name, device), ADAPTATION_STEPS, listeners)
+    converter = loading.converter(name, device)
+    recipe = CONVERTERS[hub.card(name).network.architecture]
+    listeners = [loading.embedder(listener, device) for listener in recipe.listeners]
+    return ConversionCloner(converter, recipe.adaptation_steps, listeners)
 
 
 def clone(request: Request, progress: Progress | None = None) -> Path:

@@ -116,8 +116,8 @@ def converter(name: str, room: Classroom) -> ConverterTrainee:
     mel = StandardMel().to(room.device)
     judge = None
     if room.judge is not None:
-        judge = rebuilding_error(Lesson(spoken_by(speakers_of(room.judge), room.device), mel, batch=64))
-    lesson = Lesson(room.bank, mel, recipe.batch, recipe.frames)
+        judge = rebuilding_error(Lesson(spoken_by(speakers_of(room.judge), room.device), mel, recipe.judged))
+    lesson = Lesson(room.bank, mel, recipe.batch, recipe.frames, recipe.reference_frames)
     return ConverterTrainee(network, lesson, half=room.half, device=room.device, judge=judge)
 
 

@@ -74,9 +74,16 @@ class Lesson:
         gain_db = self.gain_db * (2.0 * torch.rand(self.batch, 1, generator=generator) - 1.0)
         levels = self.mel(speech * (10.0 ** (gain_db / 20.0)).to(speech.device))
         target, reference = levels.split(frames, dim=2)
-        disguise = Disguise(self.mel.centres_hz)
-        disguised = (disguise(target * SPREAD + CENTRE, generator) - CENTRE) / SPREAD
-        return disguised, reference, target
+        return in_disguise(target, generator), reference, target
+
+
+def in_disguise(levels: Float[Tensor, "batch mel frame"], generator: Generator) -> Float[Tensor, "batch mel frame"]:
+    """Levels of :class:`StandardMel` in disguise, every clip in another.
+
+    >>> in_disguise(torch.randn(2, 80, 30), Generator().manual_seed(0)).shape
+    torch.Size([2, 80, 30])
+    """
+    return (Disguise(StandardMel.centres_hz())(levels * SPREAD + CENTRE, generator) - CENTRE) / SPREAD
 
 
 class ConverterTrainee:
@@ -111,7 +118,7 @@ class ConverterTrainee:
     @property
     def recipe(self) -> Mapping[str, Any]:
         """What makes this training beside the network and the plan."""
-        disguise = asdict(Disguise(self.lesson.mel.centres_hz))
+        disguise = asdict(Disguise(StandardMel.centres_hz()))
         del disguise["centres_hz"]
         return {
             "batch": self.lesson.batch,

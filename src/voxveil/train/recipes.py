@@ -15,6 +15,10 @@ SPEEDS = (1.0, 0.9, 1.1, 0.82, 1.2)
 """Playing speeds; each makes other speakers of the speakers that there are."""
 
 
+LISTENERS = ("xvector", "resnetse34l")
+"""The speaker encoders that lead an adaptation. None of them judges clones by name: DV-COS and ECAPA-COS do."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Whose idea the model is, as its card says it; ``citation`` is BibTeX."""
@@ -44,14 +48,22 @@ class EncoderRecipe:
 
 @dataclass(frozen=True)
 class ConverterRecipe:
-    """How a voice converter of this ``size`` is trained; ``batch`` is in targets of ``frames`` frames of 16 ms."""
+    """How a voice converter of this ``size`` is trained; ``batch`` is in targets of ``frames`` frames of 16 ms.
+
+    The voice is heard in ``reference_frames`` frames; ``judged`` targets of 128 measure it. Before it clones a voice,
+    it learns on from the reference for ``adaptation_steps``, led by the speaker encoders ``listeners``.
+    """
 
     origin: Origin
     steps: int
     size: Mapping[str, int]
     batch: int = 16
     frames: int = 128
+    reference_frames: int = 128
     learning_rate: float = 1e-3
+    judged: int = 64
+    adaptation_steps: int = 100
+    listeners: tuple[str, ...] = LISTENERS
 
 
 @dataclass(frozen=True)
@@ -144,6 +156,14 @@ _AUTOVC = Origin(
     "author={Qian, Kaizhi and Zhang, Yang and Chang, Shiyu and Yang, Xuesong and Hasegawa-Johnson, Mark}, "
     "booktitle={ICML}, pages={5210--5219}, year={2019}}",
 )
+_DIFFVC = Origin(
+    "DiffVC, 16 channels, 80 bands at 16 kHz",
+    "V. Popov, I. Vovk, V. Gogoryan, T. Sadekova, M. Kudinov, J. Wei: Diffusion-Based Voice Conversion with Fast "
+    "Maximum Likelihood Sampling Scheme, ICLR 2022",
+    "@inproceedings{popov2022diffusion, title={Diffusion-Based Voice Conversion with Fast Maximum Likelihood Sampling "
+    "Scheme}, author={Popov, Vadim and Vovk, Ivan and Gogoryan, Vladimir and Sadekova, Tasnima and Kudinov, Mikhail "
+    "and Wei, Jiansheng}, booktitle={ICLR}, year={2022}}",
+)
 
 _HIFIGAN = Origin(
     "HiFi-GAN V3, 128 channels, 80 bands at 16 kHz",
@@ -163,6 +183,19 @@ CONVERTERS = {
         10_000,
         {"width": 192, "lstm_width": 256, "code_dim": 32, "frames_per_code": 4, "speaker_width": 128, "dim": 128},
         frames=64,
+    ),
+    "diffvc": ConverterRecipe(
+        _DIFFVC,
+        4000,
+        {"encoder_channels": 96, "filters": 192, "layers": 3, "postnet_channels": 16, "channels": 16}
+        | {"condition_channels": 32, "speaker_width": 64, "dim": 64},
+        batch=8,
+        frames=64,
+        reference_frames=64,
+        learning_rate=1.5e-3,
+        judged=8,
+        adaptation_steps=150,
+        listeners=(),  # their gradient would have to pass through every step of the sampler
     ),
 }
 

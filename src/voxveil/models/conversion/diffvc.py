@@ -21,7 +21,7 @@ from voxveil.models.conversion.diffvc_decoder import Decoder, ScoreNetwork
 from voxveil.models.conversion.diffvc_diffusion import Utterance
 from voxveil.models.conversion.diffvc_encoder import MelEncoder
 from voxveil.models.conversion.diffvc_postnet import AverageVoice, Postnet
-from voxveil.models.conversion.diffvc_sampler import Method, noise_like, sample
+from voxveil.models.conversion.diffvc_sampler import Method, believable, noise_like, sample
 
 
 class DiffVC(nn.Module):
@@ -98,11 +98,13 @@ class DiffVC(nn.Module):
         *,
         steps: int = 30,
         method: Method = "ml",
+        levels: tuple[float, float] | None = None,
         generator: torch.Generator,
     ) -> Float[Tensor, "batch mel frame"]:
         """What ``source`` says in the voice of every reference, zero in frames of padding.
 
-        One source serves all references of the batch. The published demonstration takes 30 steps. The same state of
+        One source serves all references of the batch. The published demonstration takes 30 steps, and knows no lowest
+        and highest of ``levels`` (:func:`~voxveil.models.conversion.diffvc_sampler.believable`). The same state of
         the ``generator`` gives the same voice. The gradient passes through all steps: switch it off where there is
         no need for it.
 
@@ -117,5 +119,6 @@ class DiffVC(nn.Module):
         end = torch.ones_like(embedding[:, 0])
         # As published, the start has unit variance, a little more than the diffusion leads to.
         start = schedule.mean(source, end) + noise_like(source.mel, generator)
-        voice = sample(score, start, source.average, schedule, steps, method, generator)
+        led = score if levels is None else believable(score, source.average, schedule, *levels)
+        voice = sample(led, start, source.average, schedule, steps, method, generator)
         return voice * source.mask

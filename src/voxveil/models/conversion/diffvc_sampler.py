@@ -64,6 +64,32 @@ def sample(
     return voice
 
 
+def believable(
+    score: Score, average: Float[Tensor, "batch mel frame"], schedule: Schedule, lowest: float, highest: float
+) -> Score:
+    """``score``, but the clean voice that it believes in is kept within ``lowest`` … ``highest``.
+
+    At time 1 hardly a hundredth of the voice is left, so a small error of the score stands for a voice 150 times as
+    far off, from which a sampler need not find back. J. Ho et al., "Denoising Diffusion Probabilistic Models", NeurIPS
+    2020, clip what they believe in as well; DiffVC's authors, with a larger network, do not.
+
+    >>> average, time = torch.zeros(1, 80, 5), torch.ones(1)
+    >>> bounded = believable(lambda noisy, time: 0.1 - noisy, average, Schedule(), -3.0, 4.0)
+    >>> sample(bounded, torch.randn(1, 80, 5), average, Schedule(), 6, "ml", torch.Generator()).max() < 4.01
+    tensor(True)
+    """
+
+    def bounded(noisy: Tensor, time: Tensor) -> Tensor:
+        zero = torch.zeros_like(time)
+        left = schedule.gamma(zero, time)[:, None, None]
+        level = schedule.variance(zero, time)[:, None, None]
+        lost = (1.0 - left) * average
+        clean = (noisy + level * score(noisy, time) - lost) / left
+        return (left * clean.clamp(lowest, highest) + lost - noisy) / level
+
+    return bounded
+
+
 def noise_like(example: Float[Tensor, "*shape"], generator: torch.Generator) -> Float[Tensor, "*shape"]:
     """Standard normal numbers of the shape and kind of ``example``; drawn where the generator is.
 

@@ -41,8 +41,8 @@ class StandardMel(nn.Module):
         super().__init__()
         self.log_mel = LogMel(SAMPLE_RATE, N_FFT, HOP_SAMPLES, N_MELS)
 
-    @property
-    def centres_hz(self) -> Float[Tensor, " mel"]:
+    @staticmethod
+    def centres_hz() -> Float[Tensor, " mel"]:
         """Where the bands have their peaks."""
         return mel_edges_hz(N_MELS, 0.0, 8000.0)[1:-1].float()
 
