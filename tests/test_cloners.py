@@ -113,7 +113,7 @@ def test_adaptation_lowers_the_loss_on_the_reference_and_leaves_the_original(
     monkeypatch.setattr("voxveil.clone.adaptation.BATCH", 2)
     converter, mel = CONVERTERS[name]().eval(), StandardMel()
     kept = {key: tensor.clone() for key, tensor in converter.state_dict().items()}
-    familiar = adapted(converter, mel, [speech[1]], [speech[0]], [], steps=8, seed=0)
+    familiar = adapted(converter, mel, [speech[1]], [speech[0]], [], steps=6, seed=0)
     assert all(torch.equal(tensor, kept[key]) for key, tensor in converter.state_dict().items())
     assert not any(parameter.requires_grad for parameter in familiar.parameters())
     batch = Lesson(SpeechBank([speech[1].numpy()], ["a"]), mel, batch=8).draw(Generator().manual_seed(9))
@@ -137,6 +137,7 @@ def test_consistency_is_small_for_the_speaker_and_adaptation_makes_it_smaller(
     speech: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voxveil.clone.adaptation.BATCH", 2)
+    monkeypatch.setattr("voxveil.clone.adaptation.CONSISTENCY_BATCH", 1)
     monkeypatch.setattr("voxveil.clone.adaptation.CONSISTENCY_WEIGHT", 3.0)
     mel, listeners = StandardMel(), [loading.embedder("xvector")]
     away = speaker_consistency(listeners, [speech[1]], mel)
@@ -145,7 +146,7 @@ def test_consistency_is_small_for_the_speaker_and_adaptation_makes_it_smaller(
     converter = CONVERTERS["adain-vc"]().eval()
     found = []
     for led_by in ([], listeners):
-        familiar = adapted(converter, mel, [speech[1]], [speech[0]], led_by, steps=8, seed=0)
+        familiar = adapted(converter, mel, [speech[1]], [speech[0]], led_by, steps=6, seed=0)
         found.append(float(away(familiar(mel(speech[:1]), mel(speech[1:]), Generator()), speech[:1])))
     assert found[1] < found[0] - 0.05
 

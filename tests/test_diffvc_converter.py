@@ -92,7 +92,7 @@ def test_a_conversion_is_the_published_fast_sampler_and_random_by_its_generator(
 
 
 def test_a_voice_is_learned_by_the_decoder_and_not_by_the_average(converter: DiffVCConverter, speech: Tensor) -> None:
-    familiar = adapted(converter.eval(), StandardMel(), [speech[1]], steps=1, seed=0)
+    familiar = adapted(converter.eval(), StandardMel(), [speech[1]], [speech[0]], [], steps=1, seed=0)
     was, now = (dict(network.network.named_parameters()) for network in (converter, familiar))
     moved = {name.split(".")[0] for name in was if not torch.equal(was[name], now[name])}
     assert moved == {"decoder"}

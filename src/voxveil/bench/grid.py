@@ -14,19 +14,21 @@
 
 Three rows are always there: ``none`` (clean speech), ``another-speaker`` (somebody else's clean speech), and for every
 protection the white noise that costs as much PESQ. A cell whose part is named in ``not_built`` says so in reports.
+``[paper]`` may hold what a paper reports for the same cells (:mod:`voxveil.bench.paper`).
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from voxveil.audio.recording import cause
+from voxveil.bench.paper import Paper, Words, paper_of
 from voxveil.bench.parts import known, known_settings
 from voxveil.bench.scenario import NONE, STATIONS, Part
 from voxveil.errors import BadInputError, VoxveilError
@@ -49,6 +51,7 @@ class Grid:
     clip_s: float = 6.0
     seed: int = 0
     not_built: tuple[str, ...] = ()
+    paper: Paper | None = None
 
     @property
     def protections(self) -> tuple[Part, ...]:
@@ -60,6 +63,10 @@ class Grid:
     def cells(self) -> list[tuple[Part, ...]]:
         """The parts of every cell; cells that share their first stations lie together."""
         return list(product(self.protections, *(self.parts[station] for station in STATIONS[1:])))
+
+    def words(self) -> list[Words]:
+        """The parts of every cell in words."""
+        return [tuple(map(str, parts)) for parts in self.cells()]
 
     def missing(self, parts: Iterable[Part]) -> list[str]:
         """Which of ``parts`` are not built yet."""
@@ -98,8 +105,8 @@ def _grid(path: Path, raw: dict[str, Any]) -> Grid:
     if not listed.get("verifier"):
         raise BadInputError(f"{path} names no verifier: without one there is no verdict.")
     parts = {
-        station: tuple(_part(station, entry, not_built) for entry in listed.get(station, [NONE]))
-        for station in STATIONS
+        station: tuple(_part(station, entry, not_built, there_is) for entry in listed.get(station, [NONE]))
+        for station, there_is in ((station, known(station)) for station in STATIONS)
     }
     numbers: dict[str, Any] = {
         key: raw[key] for key in ("speakers", "references", "contents", "clip_s", "seed") if key in raw
@@ -108,14 +115,14 @@ def _grid(path: Path, raw: dict[str, Any]) -> Grid:
         if numbers.get(key, least) < least:
             raise BadInputError(f"{path} asks for {key} = {numbers[key]}: give at least {least}.")
     corpus = (path.parent / raw["corpus"]) if "corpus" in raw else None
-    return Grid(str(raw.get("name", path.stem)), corpus, parts, **numbers, not_built=not_built)
+    grid = Grid(str(raw.get("name", path.stem)), corpus, parts, **numbers, not_built=not_built)
+    return replace(grid, paper=paper_of(grid.words(), **raw["paper"])) if "paper" in raw else grid
 
 
-def _part(station: str, entry: str | dict[str, Any], not_built: tuple[str, ...]) -> Part:
+def _part(station: str, entry: str | dict[str, Any], not_built: tuple[str, ...], there_is: list[str]) -> Part:
     settings = dict(entry) if isinstance(entry, dict) else {"name": entry}
     name = str(settings.pop("name"))
     if name not in not_built:
-        there_is = known(station)
         if name not in there_is and not name.endswith(".toml"):
             near = get_close_matches(name, there_is, 1, 0.4)
             hint = f"the nearest is '{near[0]}'." if near else f"there is: {', '.join(there_is)}."

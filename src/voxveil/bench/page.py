@@ -9,10 +9,11 @@ from pathlib import Path
 
 from voxveil.bench.export import results_of
 from voxveil.bench.kept_audio import KeptAudio
+from voxveil.bench.paper import Paper
 from voxveil.bench.pictures import bars, frontier, spectrogram
 from voxveil.bench.rates import Rate
 from voxveil.bench.run import AUDIO
-from voxveil.bench.tables import HEAD, Missing, grid_of, plain
+from voxveil.bench.tables import HEAD, Missing, beside, grid_of, plain
 
 MOST_CLIPS = 24
 """A page with more would not open on a telephone."""
@@ -28,14 +29,22 @@ figure { display: inline-block; margin: .5rem; }
 """
 
 
-def page(run: Path, name: str, rates: Sequence[Rate], missing: Missing, doubts: Sequence[str]) -> str:
+def page(
+    run: Path,
+    name: str,
+    rates: Sequence[Rate],
+    missing: Missing,
+    doubts: Sequence[str],
+    paper: Paper | None = None,
+) -> str:
     """The HTML of a whole report.
 
     Raises :class:`~voxveil.errors.MissingExtraError` without the extra ``plots``.
     """
-    headings, rows = grid_of(rates, missing, plain)
+    headings, rows = grid_of(rates, missing, plain, paper)
     body = [f"<h1>{escape(name)}</h1>", *(f'<p class="doubt">{escape(doubt)}</p>' for doubt in doubts)]
     body.append(f"<p>Clones and recordings that each verifier takes for the speaker: {escape(HEAD)}.</p>")
+    body += [f"<p>{escape(sentence)}</p>" for sentence in beside(paper)]
     body.append(_table(headings, rows))
     for verifier in dict.fromkeys(rate["verifier"] for rate in rates):
         body.append(f"<h2>{escape(verifier)}</h2>")

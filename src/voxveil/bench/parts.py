@@ -51,6 +51,8 @@ def known_settings(station: str, name: str) -> list[str]:
     """
     if station == "protection":
         return [] if name in CONTROLS else list(PROTECTION_SETTINGS)
+    if station == "verifier":
+        return ["criterion"]
     if station not in _KINDS or name == NONE:
         return []
     factory = catalog.part(_KINDS[station], name)
@@ -109,5 +111,5 @@ def cloner(part: Part, device: str) -> Cloner:
 
 
 def verifier(part: Part, device: str) -> Verifier:
-    """What judges."""
-    return loading.verifier(part.name, device)
+    """What judges, at the threshold of the part's ``criterion`` (``eer`` unless it says ``frr1`` or ``far1``)."""
+    return loading.verifier(part.name, device, **dict(part.settings))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from voxveil.bench.export import results_of, rows_of
+from voxveil.bench.paper import Paper, of_plain
 from voxveil.bench.scenario import STATIONS
 
 RESAMPLES = 1000
@@ -56,6 +57,12 @@ def rates_of(run: Path) -> list[Rate]:
 def not_built(run: Path) -> list[tuple[tuple[str, ...], list[str]]]:
     """The cells of the grid that cannot be computed yet: their parts, and which of them are missing."""
     return [(tuple(cell["parts"]), cell["missing"]) for cell in results_of(run).described()["not_built"]]
+
+
+def paper_beside(run: Path) -> Paper | None:
+    """What a paper reports for the cells of the grid; runs of before that was known have none."""
+    plain = results_of(run).described().get("paper")
+    return None if plain is None else of_plain(plain)
 
 
 def rate(parts: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> Rate:

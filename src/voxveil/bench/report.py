@@ -8,7 +8,7 @@ from voxveil.audio.recording import output_errors
 from voxveil.bench.doubts import doubts
 from voxveil.bench.export import results_of, rows_of
 from voxveil.bench.page import page
-from voxveil.bench.rates import not_built, rates_of
+from voxveil.bench.rates import not_built, paper_beside, rates_of
 from voxveil.bench.tables import latex, markdown
 from voxveil.whole_file import check_place, write_whole
 
@@ -30,12 +30,12 @@ def write_report(run: Path, folder: Path, overwrite: bool = False) -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
     for place in places:
         check_place(place, place.suffix, overwrite)
-    rates, missing = rates_of(run), not_built(run)
+    rates, missing, paper = rates_of(run), not_built(run), paper_beside(run)
     doubted = doubts(rates, len({row["speaker"] for row in rows_of(run)}))
     texts = (
-        markdown(described["name"], rates, missing, doubted),
-        latex(described["name"], rates, missing),
-        page(run, described["name"], rates, missing, doubted),
+        markdown(described["name"], rates, missing, doubted, paper),
+        latex(described["name"], rates, missing, paper),
+        page(run, described["name"], rates, missing, doubted, paper),
     )
     for place, text in zip(places, texts, strict=True):
         write_whole(place, text.encode())

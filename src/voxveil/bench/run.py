@@ -99,14 +99,15 @@ def cells_of(grid: Grid, speech: Speech) -> list[Cell]:
 
 
 def description(grid: Grid, cells: Sequence[Cell]) -> dict[str, object]:
-    """The run as plain data: the cells in order with their parts' words, and what is not built yet."""
+    """The run as plain data: the cells in order with their parts' words, what is not built yet, and the paper."""
     missing = [
         {"parts": [str(part) for part in parts], "missing": grid.missing(parts)}
         for parts in grid.cells()
         if grid.missing(parts)
     ]
     listed = [{"key": cell.key, "audio": cell.audio, "parts": [str(part) for part in cell.parts]} for cell in cells]
-    return {"name": grid.name, "version": __version__, "cells": listed, "not_built": missing}
+    paper = None if grid.paper is None else grid.paper.plain
+    return {"name": grid.name, "version": __version__, "cells": listed, "not_built": missing, "paper": paper}
 
 
 def sentence(parts: Sequence[Part]) -> str:

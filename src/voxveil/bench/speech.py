@@ -19,6 +19,21 @@ SAMPLE_RATE = 16_000
 LEAST_S = 2.0
 """Shorter utterances are left out: verifiers are unsure of them whoever speaks."""
 
+SENTENCES = (
+    "The birch canoe slid on the smooth planks.",
+    "Glue the sheet to the dark blue background.",
+    "It's easy to tell the depth of a well.",
+    "These days a chicken leg is a rare dish.",
+    "Rice is often served in round bowls.",
+    "The juice of lemons makes fine punch.",
+    "The box was thrown beside the parked truck.",
+    "The hogs were fed chopped corn and garbage.",
+    "Four hours of steady work faced us.",
+    "A large size in stockings is hard to sell.",
+)
+"""The first Harvard sentences (IEEE Recommended Practice for Speech Quality Measurements, 1969): what cloners say
+that take text, in turn, one in the place of each content."""
+
 
 @dataclass(frozen=True)
 class Take:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from voxveil.bench.paper import Paper, Words
 from voxveil.bench.rates import Rate
 from voxveil.bench.scenario import NONE
 
 Missing = Sequence[tuple[tuple[str, ...], list[str]]]
 Cell = Callable[[Rate], str]
+Column = tuple[str, str, Mapping[Words, str] | None]
+"""(heading, verifier, what the paper reports); None: what was measured here."""
 
 HEAD = "accepted in percent [95 % interval over speakers]"
 
 
-def grid_of(rates: Sequence[Rate], missing: Missing, cell: Cell) -> tuple[list[str], list[list[str]]]:
+def grid_of(
+    rates: Sequence[Rate], missing: Missing, cell: Cell, paper: Paper | None = None
+) -> tuple[list[str], list[list[str]]]:
     """(headings, rows): a row a protection and what stands between it and the verifier, a column a verifier.
+
+    What a paper measured with the same verifier stands in columns beside it.
 
     >>> rate = Rate(("veil", "none", "none", "knn-vc", "DV-COS"), 20.0, 10.0, 30.0, 0.5, 0.7, 10, 4.0)
     >>> grid_of([rate], [], plain)
@@ -24,13 +31,23 @@ def grid_of(rates: Sequence[Rate], missing: Missing, cell: Cell) -> tuple[list[s
     found |= {parts: "not built" for parts, _ in missing}
     costs = {rate["protection"]: rate.pesq_wb for rate in rates}
     verifiers = list(dict.fromkeys(parts[-1] for parts in found))
+    columns = [column for verifier in verifiers for column in _columns(verifier, paper)]
     rows = []
     for chain in dict.fromkeys(parts[:-1] for parts in found):
         cost = costs.get(chain[0])
         attack = " → ".join(part for part in chain[1:] if part != NONE) or "–"
-        judged = [found.get((*chain, verifier), "–") for verifier in verifiers]
+        judged = [(reported or found).get((*chain, verifier), "–") for _, verifier, reported in columns]
         rows.append([chain[0], "–" if cost is None else f"{cost:.2f}", attack, *judged])
-    return ["protection", "PESQ", "attack", *verifiers], rows
+    return ["protection", "PESQ", "attack", *(heading for heading, _, _ in columns)], rows
+
+
+def _columns(verifier: str, paper: Paper | None) -> list[Column]:
+    columns: list[Column] = [(verifier, verifier, None)]
+    for measure, numbers in {} if paper is None else paper.numbers.items():
+        of_verifier = {parts: f"{number:.6g}" for parts, number in numbers.items() if parts[-1] == verifier}
+        if of_verifier:
+            columns.append((f"{verifier}, the paper's {measure}", verifier, of_verifier))
+    return columns
 
 
 def plain(rate: Rate) -> str:
@@ -38,7 +55,18 @@ def plain(rate: Rate) -> str:
     return f"{rate.accepted_percent:.0f} [{rate.low_percent:.0f}, {rate.high_percent:.0f}]"
 
 
-def markdown(name: str, rates: Sequence[Rate], missing: Missing, doubts: Sequence[str]) -> str:
+def beside(paper: Paper | None) -> list[str]:
+    """The sentence that says whose numbers stand beside ours; none without a paper.
+
+    >>> beside(Paper("Somebody 2025, table 1", {"accepted %": {}}))
+    ["The paper's numbers are those of Somebody 2025, table 1: other speech, other weights."]
+    """
+    return [] if paper is None else [f"The paper's numbers are those of {paper.source}: other speech, other weights."]
+
+
+def markdown(
+    name: str, rates: Sequence[Rate], missing: Missing, doubts: Sequence[str], paper: Paper | None = None
+) -> str:
     """The whole report in Markdown.
 
     >>> print(markdown("mine", [], [], ["Nothing was computed."]))
@@ -52,22 +80,24 @@ def markdown(name: str, rates: Sequence[Rate], missing: Missing, doubts: Sequenc
     |---|---|---|
     <BLANKLINE>
     """
-    headings, rows = grid_of(rates, missing, plain)
+    headings, rows = grid_of(rates, missing, plain, paper)
+    said = [*doubts, *beside(paper)]
     lines = [f"# {name}", "", f"Clones and recordings that each verifier takes for the speaker: {HEAD}.", ""]
-    lines += [*(f"- {doubt}" for doubt in doubts), *([""] if doubts else [])]
+    lines += [*(f"- {sentence}" for sentence in said), *([""] if said else [])]
     lines += ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
 
 
-def latex(name: str, rates: Sequence[Rate], missing: Missing) -> str:
+def latex(name: str, rates: Sequence[Rate], missing: Missing, paper: Paper | None = None) -> str:
     r"""The table in LaTeX (booktabs).
 
     >>> print(latex("a_b", [], []).splitlines()[1])
     \begin{tabular}{lll}
     """
-    headings, rows = grid_of(rates, missing, _in_latex)
+    headings, rows = grid_of(rates, missing, _in_latex, paper)
     lines = [
         f"% {name}: {HEAD}; needs booktabs",
+        *(f"% {sentence}" for sentence in beside(paper)),
         rf"\begin{{tabular}}{{lll{'r' * (len(headings) - 3)}}}",
         r"\toprule",
         " & ".join(map(_escaped, headings)) + r" \\",

@@ -17,7 +17,7 @@ from voxveil.bench import parts as made
 from voxveil.bench.grid import ANOTHER_SPEAKER, NOISE
 from voxveil.bench.kept_audio import KeptAudio
 from voxveil.bench.scenario import NONE, STATIONS, Part, Slice, key_of
-from voxveil.bench.speech import SAMPLE_RATE, Speech
+from voxveil.bench.speech import SAMPLE_RATE, SENTENCES, Speech
 from voxveil.metrics import quality
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.roles import Clip
@@ -121,7 +121,13 @@ class Worker:
         clones: Clips = {}
         for speaker, reference in references.items():
             heard = [self._at(clip, SAMPLE_RATE, cloner.sample_rate) for clip in reference]
-            said = [self._at(take.clip, SAMPLE_RATE, cloner.sample_rate) for take in self.speech.contents[speaker]]
+            takes = self.speech.contents[speaker]
+            said = [
+                SENTENCES[index % len(SENTENCES)]
+                if cloner.takes == "text"
+                else self._at(take.clip, SAMPLE_RATE, cloner.sample_rate)
+                for index, take in enumerate(takes)
+            ]
             clones[speaker] = [
                 self._at(clone, cloner.sample_rate, SAMPLE_RATE).cpu() for clone in cloner(heard, said, self.seed)
             ]
