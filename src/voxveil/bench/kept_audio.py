@@ -8,6 +8,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import soundfile as sf
@@ -19,6 +20,21 @@ from voxveil.roles import Clip
 from voxveil.whole_file import write_whole
 
 _FULL_SCALE = 32_768.0
+
+
+Clips = dict[str, list[Clip]]
+"""By speaker."""
+
+
+@runtime_checkable
+class Keeper(Protocol):
+    """Where the clips that come out of stations go, by the key of the station."""
+
+    def read(self, key: str) -> Clips | None:
+        """What came out there; None where it is not known."""
+
+    def write(self, key: str, clips: Clips) -> None:
+        """Keeps the clips."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +53,7 @@ class KeptAudio:
 
     folder: Path
 
-    def read(self, key: str) -> dict[str, list[Clip]] | None:
+    def read(self, key: str) -> Clips | None:
         """What came out there, by speaker; None where it is not known, or a file is not what it was."""
         try:
             listed: dict[str, list[str]] = json.loads(self._list(key).read_text())
@@ -45,7 +61,7 @@ class KeptAudio:
         except (OSError, ValueError, sf.LibsndfileError):
             return None
 
-    def write(self, key: str, clips: dict[str, list[Clip]]) -> None:
+    def write(self, key: str, clips: Clips) -> None:
         """Keeps the clips; what is equal is kept once.
 
         Raises :class:`~voxveil.errors.BadOutputError` where they cannot be written.

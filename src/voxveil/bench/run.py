@@ -1,9 +1,10 @@
-"""Running a grid: every cell that is not finished yet, one after the other, each written when it is done."""
+"""Running a grid: every cell that is not finished yet, here or on many workers, each written when it is done."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +16,17 @@ from voxveil.bench.parts import weights_of
 from voxveil.bench.scenario import Part, Scenario
 from voxveil.bench.speech import Speech, read_speech
 from voxveil.bench.store import Store
-from voxveil.bench.worker import Worker, audio_key
+from voxveil.bench.worker import Row, Worker, audio_key
 from voxveil.errors import BadInputError
 
 RESULTS = "results.sqlite"
 AUDIO = "audio"
 
 OnCell = Callable[[int, int, str], None]
-"""(cells done, cells in all, what comes next)."""
+"""(cells done, cells in all, what is running)."""
+
+Tell = Callable[[str], None]
+"""Called with the words for what is running, whenever that changes."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,33 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """The rows of a cell, and the seconds that its stations took; no cell where only clips for others were made."""
+
+    cell: Cell | None
+    rows: list[Row]
+    seconds: float
+
+
+Execute = Callable[[Worker, Sequence[Cell], Tell], Generator[Finished, None, None]]
+"""What computes cells, in an order of its own; :func:`in_process`, or a cluster."""
+
+
+def in_process(worker: Worker, cells: Sequence[Cell], tell: Tell) -> Generator[Finished, None, None]:
+    """The cells one after the other, by ``worker`` itself."""
+    for cell in cells:
+        tell(sentence(cell.parts))
+        began = time.perf_counter()
+        rows = worker.rows(cell.parts)
+        yield Finished(cell, rows, time.perf_counter() - began)
+
+
+@dataclass(frozen=True)
 class Ran:
-    """How a run ended: of ``cells``, so many were ``computed`` now; ``stations_s`` were spent inside the stations."""
+    """How a run ended: of ``cells``, so many were ``computed`` now; ``stations_s`` were spent inside the stations.
+
+    Of many workers the latter is the sum.
+    """
 
     cells: int
     computed: int
@@ -51,14 +80,16 @@ def run(
     device: str = "cpu",
     keep_audio: bool = False,
     on_cell: OnCell | None = None,
+    execute: Execute = in_process,
 ) -> Ran:
     """Computes what of ``grid`` is not in the folder ``out`` yet, and leaves all of it there.
 
-    Stopped at any moment and started again, it ends with the same numbers.
+    ``execute`` computes the cells; only this process writes. Stopped at any moment and started again, it ends with the
+    same numbers.
 
     Raises :class:`~voxveil.errors.BadInputError` for speech that is not there or too little of it,
-    :class:`~voxveil.errors.BadOutputError` for a folder that cannot be written, and what the parts raise; the cells
-    that were finished by then are kept.
+    :class:`~voxveil.errors.BadOutputError` for a folder that cannot be written, and what the parts and ``execute``
+    raise; the cells that were finished by then are kept.
     """
     started = time.perf_counter()
     place = corpus or grid.corpus
@@ -70,18 +101,20 @@ def run(
     store, kept = Store(out / RESULTS), KeptAudio(out / AUDIO)
     cells = cells_of(grid, speech)
     store.describe(description(grid, cells))
-    finished = store.finished()
-    todo = [cell for cell in cells if cell.key not in finished]
-    worker = Worker(speech, grid.seed, device, kept)
-    stations_s = 0.0
-    for index, cell in enumerate(todo):
+    known = store.finished()
+    todo = [cell for cell in cells if cell.key not in known]
+    done, stations_s = len(cells) - len(todo), 0.0
+
+    def tell(words: str) -> None:
         if on_cell is not None:
-            on_cell(len(cells) - len(todo) + index, len(cells), sentence(cell.parts))
-        began = time.perf_counter()
-        rows = worker.rows(cell.parts)
-        took_s = time.perf_counter() - began
-        stations_s += took_s
-        store.add(cell.key, [part.plain for part in cell.parts], rows, took_s)
+            on_cell(done, len(cells), words)
+
+    with closing(execute(Worker(speech, grid.seed, device, kept), todo, tell)) as computed:
+        for finished in computed:
+            stations_s += finished.seconds
+            if (cell := finished.cell) is not None:
+                store.add(cell.key, [part.plain for part in cell.parts], finished.rows, finished.seconds)
+                done += 1
     if not keep_audio:
         kept.remove()
     return Ran(len(cells), len(todo), time.perf_counter() - started, stations_s)

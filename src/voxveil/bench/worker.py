@@ -15,7 +15,7 @@ from voxveil import __version__
 from voxveil.audio.resample import resample
 from voxveil.bench import parts as made
 from voxveil.bench.grid import ANOTHER_SPEAKER, NOISE
-from voxveil.bench.kept_audio import KeptAudio
+from voxveil.bench.kept_audio import Clips, Keeper
 from voxveil.bench.scenario import NONE, STATIONS, Part, Slice, key_of
 from voxveil.bench.speech import SAMPLE_RATE, SENTENCES, Speech
 from voxveil.metrics import quality
@@ -26,9 +26,6 @@ from voxveil.verify.verifier import Verifier
 BATCH = 8
 REMEMBERED = 4
 """So many stations' clips stay in memory; what they are made from, and the noise beside them, is among these."""
-
-Clips = dict[str, list[Clip]]
-"""By speaker."""
 
 Row = dict[str, Any]
 """What one cell says of one utterance."""
@@ -49,7 +46,7 @@ class Worker:
     Clips are 16-bit samples after every station, as files between defender and attacker are.
     """
 
-    def __init__(self, speech: Speech, seed: int, device: str, kept: KeptAudio) -> None:
+    def __init__(self, speech: Speech, seed: int, device: str, kept: Keeper) -> None:
         self.speech, self.seed, self.device, self.kept = speech, seed, device, kept
         self.protector = lru_cache(maxsize=2)(lambda part: made.protector(part, device))
         self.cloner = lru_cache(maxsize=4)(lambda part: made.cloner(part, device))
@@ -186,10 +183,20 @@ def audio_key(speech: Slice, chain: Sequence[Part], seed: int) -> str:
 
     Stations that do nothing at the end are left out: what passes them is what went in.
     """
+    doing = without_idle_end(chain)
+    return key_of(speech, doing, seed, made.weights_of(doing), __version__)
+
+
+def without_idle_end(chain: Sequence[Part]) -> tuple[Part, ...]:
+    """``chain`` up to its last station that does something.
+
+    >>> [part.name for part in without_idle_end([Part("none"), Part("telephone"), Part("none")])]
+    ['none', 'telephone']
+    """
     doing = list(chain)
     while doing and doing[-1].name == NONE:
         doing.pop()
-    return key_of(speech, doing, seed, made.weights_of(doing), __version__)
+    return tuple(doing)
 
 
 def _as_file(clip: Clip) -> Clip:

@@ -22,18 +22,37 @@ def run_command(
         Path | None, typer.Option("-o", "--out", metavar="RUN", help="A folder (default: NAME.run).")
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="So many workers, through Ray (extra 'cluster').")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="A running Ray cluster for the workers.")
+    ] = None,
     keep_audio: Annotated[bool, typer.Option("--keep-audio", help="Leave all clips in the run's folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compute what of a grid is not computed yet; a run that was stopped goes on."""
+    from voxveil.bench.cluster import Cluster
     from voxveil.bench.grid import read_grid
-    from voxveil.bench.run import run
+    from voxveil.bench.run import in_process, run
     from voxveil.cli.progress import bar
+    from voxveil.errors import VoxveilError
 
+    if address is not None and workers is None:
+        raise VoxveilError("A cluster needs a number of workers: add --workers N to --address.")
+    execute = in_process if workers is None else Cluster(workers, address)
     asked = read_grid(grid)
     place = out or Path(f"{asked.name}.run")
     with bar(asked.name) as progress:
-        ran = run(asked, corpus, place, device, keep_audio, lambda done, cells, _: progress(done / cells))
+        ran = run(
+            asked,
+            corpus,
+            place,
+            device,
+            keep_audio,
+            lambda done, cells, words: progress(done / cells, f"{done}/{cells} {words}"),
+            execute,
+        )
     if as_json:
         numbers = {"cells": ran.cells, "computed": ran.computed, "seconds": ran.seconds, "stations_s": ran.stations_s}
         print(json.dumps({"run": str(place), **numbers}, indent=2))
