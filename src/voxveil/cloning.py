@@ -79,13 +79,30 @@ def cards_of(name: str) -> list[str]:
     """
     if is_composition(name):
         return list(composition(name).networks.values())
-    if name not in hub.names() and not name.endswith(".toml"):
-        return []
-    return [name, *CONVERTERS[hub.card(name).network.architecture].listeners]
+    return [name, *CONVERTERS[hub.card(name).network.architecture].listeners] if is_converter(name) else []
 
 
-def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python: str = sys.executable) -> Cloner:
+def is_converter(name: str) -> bool:
+    """Whether ``name`` is a voice converter on a card of its own, which is adapted to references.
+
+    >>> is_converter("autovc"), is_converter("knn-vc"), is_converter("sv2tts")
+    (True, False, False)
+    """
+    if is_composition(name):
+        return False
+    return (name in hub.names() or name.endswith(".toml")) and hub.card(name).kind == CONVERTER
+
+
+def cloner(
+    name: str,
+    device: str = "cpu",
+    checkout: Path | None = None,
+    python: str = sys.executable,
+    adaptation_steps: int | None = None,
+) -> Cloner:
     """The cloner ``name``, its weights verified and proved to be loaded.
+
+    A converter is adapted to every reference for ``adaptation_steps``; None: as many as its recipe says.
 
     Raises :class:`~voxveil.errors.VoxveilError` for an unknown name, and what its parts raise.
 
@@ -110,7 +127,8 @@ def cloner(name: str, device: str = "cpu", checkout: Path | None = None, python:
     converter = loading.converter(name, device)
     recipe = CONVERTERS[hub.card(name).network.architecture]
     listeners = [loading.embedder(listener, device) for listener in recipe.listeners]
-    return ConversionCloner(converter, recipe.adaptation_steps, listeners)
+    steps = recipe.adaptation_steps if adaptation_steps is None else adaptation_steps
+    return ConversionCloner(converter, steps, listeners)
 
 
 def clone(request: Request, progress: Progress | None = None) -> Path:

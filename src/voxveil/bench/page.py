@@ -18,7 +18,7 @@ from voxveil.bench.tables import HEAD, Missing, beside, grid_of, plain
 MOST_CLIPS = 24
 """A page with more would not open on a telephone."""
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
@@ -27,6 +27,16 @@ th, td { padding: .25rem .7rem; border-bottom: 1px solid #8884; text-align: left
 img { max-width: 100%; background: white; }
 figure { display: inline-block; margin: .5rem; }
 """
+
+
+def document(title: str, body: str, style: str = STYLE) -> str:
+    """A whole page around ``body``, which is HTML.
+
+    >>> document("a < b", "<p>So it is.</p>", "")[-36:]
+    '<body><p>So it is.</p></body></html>'
+    """
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    return f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{body}</body></html>'
 
 
 def page(
@@ -52,10 +62,7 @@ def page(
         body.append(_image(frontier(rates, verifier), f"Acceptance by {verifier} against PESQ"))
     if clips := _clips(run):
         body += ["<h2>Clips</h2>", *clips]
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(name)}</title>'
-    return (
-        f'<!doctype html><html lang="en"><head>{head}<style>{_STYLE}</style></head><body>{"".join(body)}</body></html>'
-    )
+    return document(name, "".join(body))
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -72,7 +79,7 @@ def _clips(run: Path) -> list[str]:
     kept = KeptAudio(run / AUDIO)
     shown: dict[str, str] = {}
     for cell in results_of(run).described()["cells"]:
-        words = " → ".join(part for part in cell["parts"][:-1] if part != "none")
+        words = " → ".join(part for part in cell["parts"][:-1] if part != "none") or "clean"
         for speaker, names in kept.names(cell["audio"]).items():
             if names and names[0] not in shown and len(shown) < MOST_CLIPS and kept.path(names[0]).is_file():
                 shown[names[0]] = f"{speaker}: {words}"

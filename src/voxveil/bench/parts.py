@@ -46,13 +46,15 @@ def known(station: str) -> list[str]:
 def known_settings(station: str, name: str) -> list[str]:
     """What the part ``name`` of a station can be told.
 
-    >>> known_settings("channel", "white-noise")
-    ['snr_db']
+    >>> known_settings("channel", "white-noise"), known_settings("cloner", "adain-vc")
+    (['snr_db'], ['adaptation_steps'])
     """
     if station == "protection":
         return [] if name in CONTROLS else list(PROTECTION_SETTINGS)
     if station == "verifier":
         return ["criterion"]
+    if station == "cloner":
+        return ["adaptation_steps"] if cloning.is_converter(name) else []
     if station not in _KINDS or name == NONE:
         return []
     factory = catalog.part(_KINDS[station], name)
@@ -107,7 +109,7 @@ def transform(station: str, part: Part, seed: int) -> Transform:
 
 def cloner(part: Part, device: str) -> Cloner:
     """What clones."""
-    return cloning.cloner(part.name, device)
+    return cloning.cloner(part.name, device, **dict(part.settings))
 
 
 def verifier(part: Part, device: str) -> Verifier:

@@ -100,16 +100,19 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     store, kept = Store(out / RESULTS), KeptAudio(out / AUDIO)
     cells = cells_of(grid, speech)
-    store.describe(description(grid, cells))
+    store.describe(description(grid, cells, speech))
     known = store.finished()
     todo = [cell for cell in cells if cell.key not in known]
+    worker = Worker(speech, grid.seed, device, kept)
+    if keep_audio:
+        worker.keep_clean()
     done, stations_s = len(cells) - len(todo), 0.0
 
     def tell(words: str) -> None:
         if on_cell is not None:
             on_cell(done, len(cells), words)
 
-    with closing(execute(Worker(speech, grid.seed, device, kept), todo, tell)) as computed:
+    with closing(execute(worker, todo, tell)) as computed:
         for finished in computed:
             stations_s += finished.seconds
             if (cell := finished.cell) is not None:
@@ -131,8 +134,9 @@ def cells_of(grid: Grid, speech: Speech) -> list[Cell]:
     return found
 
 
-def description(grid: Grid, cells: Sequence[Cell]) -> dict[str, object]:
-    """The run as plain data: the cells in order with their parts' words, what is not built yet, and the paper."""
+def description(grid: Grid, cells: Sequence[Cell], speech: Speech) -> dict[str, object]:
+    """The run as plain data: the key of clean speech, the cells in words, what is not built, and the paper."""
+    clean = audio_key(speech.slice, (), grid.seed)
     missing = [
         {"parts": [str(part) for part in parts], "missing": grid.missing(parts)}
         for parts in grid.cells()
@@ -140,7 +144,14 @@ def description(grid: Grid, cells: Sequence[Cell]) -> dict[str, object]:
     ]
     listed = [{"key": cell.key, "audio": cell.audio, "parts": [str(part) for part in cell.parts]} for cell in cells]
     paper = None if grid.paper is None else grid.paper.plain
-    return {"name": grid.name, "version": __version__, "cells": listed, "not_built": missing, "paper": paper}
+    return {
+        "name": grid.name,
+        "version": __version__,
+        "clean": clean,
+        "cells": listed,
+        "not_built": missing,
+        "paper": paper,
+    }
 
 
 def sentence(parts: Sequence[Part]) -> str:

@@ -89,7 +89,7 @@ def read_speech(grid: Grid, corpus: Path) -> Speech:
         )
     contents = {speaker: _contents(speaker, enrolment, grid.contents) for speaker in references}
     numbers = (grid.speakers, grid.references, grid.contents, grid.clip_s)
-    return Speech(references, enrolment, contents, Slice(_fingerprint(references, enrolment), *numbers))
+    return Speech(references, enrolment, contents, Slice(fingerprint(references, enrolment), *numbers))
 
 
 def _take(path: Path, clip_s: float) -> Take:
@@ -101,7 +101,12 @@ def _contents(speaker: str, enrolment: Takes, count: int) -> tuple[Take, ...]:
     return tuple(others[i % len(others)][i // len(others) % len(others[i % len(others)])] for i in range(count))
 
 
-def _fingerprint(*groups: Takes) -> str:
+def fingerprint(*groups: Takes) -> str:
+    """The sha256 of all takes with their names, as 64 hexadecimal digits.
+
+    >>> fingerprint({"ada": (Take("1", torch.zeros(9)),)}) == fingerprint({"ada": (Take("2", torch.zeros(9)),)})
+    False
+    """
     every = hashlib.sha256()
     for takes in groups:
         for speaker, spoken in takes.items():

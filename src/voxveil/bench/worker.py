@@ -81,6 +81,11 @@ class Worker:
                 )
         return rows
 
+    def keep_clean(self) -> None:
+        """Leaves the references as they were, which no station makes, with what is kept."""
+        clean = {speaker: [_as_file(clip) for clip in spoken] for speaker, spoken in self.clips(()).items()}
+        self.kept.write(audio_key(self.speech.slice, (), self.seed), clean)
+
     def _clips(self, chain: tuple[Part, ...]) -> Clips:
         """What comes out of the last station of ``chain``, for every speaker."""
         if not chain:

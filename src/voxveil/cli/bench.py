@@ -90,3 +90,32 @@ def report_command(
 
     for place in write_report(run, out, overwrite):
         print(place)
+
+
+@app.command("listen")
+def listen_command(
+    run: Run,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE.html", help="The page; its key lies beside it.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a listening test of a run's clips: a page for listeners, and the key to their answers."""
+    from voxveil.bench.listen import make
+
+    made = make(run, out, overwrite)
+    print(f"{out}: {made.questions} questions about {made.conditions} of {made.of_conditions} conditions")
+    print(f"{out.with_suffix('.key.json')}: the key; keep it from listeners")
+
+
+@app.command("listen-score")
+def listen_score_command(
+    answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS...", help="What listeners saved.")],
+    key: Annotated[Path, typer.Option(metavar="FILE", help="The test's key (NAME.key.json).")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What listeners heard, in percent, with 95 % intervals over listeners."""
+    from dataclasses import asdict
+
+    from voxveil.bench.listen_score import lines, score
+
+    heard = score(answers, key)
+    print(json.dumps([asdict(row) for row in heard], indent=2) if as_json else "\n".join(lines(heard)))

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from voxveil import __version__
-from voxveil.cli import bench, clone, measure, models, protect, train, verify
+from voxveil.cli import audit, bench, clone, measure, models, protect, train, verify
 from voxveil.cli.complaint import complain
 from voxveil.errors import VoxveilError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.command("protect")(protect.command)
 app.command("measure")(measure.command)
+app.command("audit")(audit.command)
 app.command("train")(train.command)
 app.command("clone")(clone.command)
 app.add_typer(bench.app, name="bench")
