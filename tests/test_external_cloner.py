@@ -200,14 +200,14 @@ def family(checkout: Path) -> list[int]:
 @pytest.mark.parametrize("end", ["hangs", "ends", "fails"])
 def test_no_process_outlives_the_call(cloner, clip, scratch, end):
     rest = {"hangs": "time.sleep(60)", "ends": COPY, "fails": "sys.exit(1)"}[end]
-    stubborn = cloner(FAMILY + rest, timeout_s=1.0 if end == "hangs" else 30.0)
+    stubborn = cloner(FAMILY + rest, timeout_s=5.0 if end == "hangs" else 30.0)
     before = time.monotonic()
     if end == "ends":
         assert len(stubborn([clip], [clip])) == 1
     else:
-        with pytest.raises(ProgramError, match="took longer than 1 s" if end == "hangs" else "ended with code 1"):
+        with pytest.raises(ProgramError, match="took longer than 5 s" if end == "hangs" else "ended with code 1"):
             stubborn([clip], [clip])
-    assert time.monotonic() - before < 10.0
+    assert time.monotonic() - before < 20.0
     assert all(dies(pid) for pid in family(stubborn.checkout))
     assert not list(scratch.iterdir())
 

@@ -59,7 +59,6 @@ PARTS: dict[str, dict[str, str]] = {
     "composed cloner": {
         "adain-vc-official": "voxveil.clone.adain_official:AdaInOfficialCloner",
         "autovc-official": "voxveil.clone.autovc_official:AutoVCOfficialCloner",
-        "diffvc": "voxveil.clone.diffvc:DiffVCConverter",
         "diffvc-official": "voxveil.clone.diffvc_official:DiffVCOfficialCloner",
         "sv2tts": "voxveil.clone.sv2tts:SV2TTSCloner",
     },
