@@ -233,7 +233,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(checkpoint):
 
 
 def test_no_folder_no_training(tmp_path):
-    refusal(BadOutputError, tmp_path / "missing" / "line.checkpoint")
+    assert "no such file or directory" in refusal(BadOutputError, tmp_path / "missing" / "line.checkpoint")
+    assert not (tmp_path / "missing").exists()
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

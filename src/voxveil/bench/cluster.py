@@ -73,6 +73,10 @@ class _Crew:
         """Who, and what it did last."""
 
     def work(self, workers: int, cells: Sequence[Cell]) -> Generator[Finished, None, None]:
+        """What ``workers`` make of ``cells``, as it is done; what a lost worker had is done again.
+
+        Raises :class:`~voxveil.errors.ProgramError` for a task that is lost again and again, and for a lost cluster.
+        """
         waiting = {task.key: task for task in tasks_of(cells, self.worker.speech.slice, self.worker.seed)}
         done: set[str] = set()
         lost: Counter[str] = Counter()
