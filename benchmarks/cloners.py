@@ -32,6 +32,8 @@ CLONERS = ("knn-vc", "adain-vc", "autovc")
 JUDGES = ("DV-COS", "ECAPA-COS")
 REFERENCES = (5, 1)
 CONTENTS = 10
+RECOGNISED = 2
+"""Of so many contents a speaker the words are counted: a recogniser takes as long as all the rest."""
 LONGEST_S = 8.0
 ENROL_FROM = 5
 
@@ -89,14 +91,20 @@ def judged(clones: Clones, enrolment: Mapping[str, Mapping[str, Tensor]]) -> dic
     return found
 
 
+def recognised(contents: Spoken) -> list[Utterance]:
+    return list(chain(*(found[:RECOGNISED] for found in contents.values())))
+
+
 def row(clones: Clones, contents: Spoken, enrolment: Mapping[str, Any], understood: Words | None) -> dict[str, Any]:
     said = list(chain(*contents.values()))
     made = [clone for speaker in contents for clone in clones[speaker]]
+    read = recognised(contents)
+    read_by_clones = list(chain(*(clones[speaker][:RECOGNISED] for speaker in contents)))
     pairs = [(c.double().numpy(), m.double().numpy()) for c, m in zip(clips(said), made, strict=True)]
     return {
         "judges": judged(clones, enrolment),
         "stoi": float(np.mean([quality.stoi(content, clone, RATE) for content, clone in pairs])),
-        "word_errors_percent": None if understood is None else understood.errors_percent(said, made),
+        "word_errors_percent": None if understood is None else understood.errors_percent(read, read_by_clones),
         "dnsmos": mos(made),
         "content_dnsmos": mos(clips(said)),
     }
@@ -112,7 +120,7 @@ def main() -> None:
     spoken = utterances(options.corpus)
     contents = {speaker: contents_for(speaker, spoken) for speaker in spoken}
     enrolment = enrolled(spoken)
-    understood = words(options.corpus, list(chain(*contents.values())))
+    understood = words(options.corpus, recognised(contents))
     first = next(iter(spoken))
     seen = {"content": contents[first][0][1], "reference (one of five utterances)": spoken[first][0][1]}
     rows: dict[str, dict[str, Any]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from microsoft_names import microsofts
 from running import DATA, one_sentence, speech_file, voxveil_here
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -25,12 +26,15 @@ TINY = {
     "adain-vc-official": {"n_mels": 40, "channels": 8, "bank_channels": 4, "bank_size": 2, "dim": 6},
     "autovc-official": {"width": 8, "lstm_width": 10},
     "autovc-speaker": {"width": 8},
+    "content-encoder": {"channels": 8, "blocks": 1, "dim": 6},
     "diffvc-official": {"encoder_channels": 16, "filters": 16, "layers": 1, "postnet_channels": 8}
     | {"decoder_channels": 8, "condition_channels": 8},
     "ge2e": {},
     "hifigan-official": {"width": 16},
     "tacotron": {"embedding_width": 8, "encoder_width": 8, "decoder_width": 4, "lstm_width": 8, "postnet_width": 8},
     "wavernn": {"width": 8, "context_width": 8, "blocks": 1, "bits": 4},
+    "wavlm-frames": {"hidden_size": 16, "layer": 1, "num_hidden_layers": 1, "num_attention_heads": 2}
+    | {"intermediate_size": 16},
 }
 KEYS = {
     "autovc-official": "model",
@@ -39,6 +43,7 @@ KEYS = {
     "hifigan-official": "generator",
     "tacotron": "model_state",
     "wavernn": "model_state",
+    "wavlm-frames": "model",
 }
 """Where the published files hold their tensors; the others hold nothing else."""
 
@@ -49,6 +54,8 @@ def here(monkeypatch, capsys):
 
 
 def tiny(architecture: str) -> nn.Module:
+    if architecture == "wavlm-frames":
+        pytest.importorskip("transformers", reason="WavLM needs the extra 'ssl'")
     torch.manual_seed(1)
     network: nn.Module = catalog.part("architecture", architecture)(**TINY[architecture])
     return network
@@ -57,6 +64,8 @@ def tiny(architecture: str) -> nn.Module:
 def checkpoint(folder: Path, architecture: str) -> Path:
     """A file nested as the publishers', with an optimiser beside the network where they left it."""
     state: dict[str, Tensor] = tiny(architecture).state_dict()
+    if architecture == "wavlm-frames":
+        state = microsofts({name.removeprefix("network."): tensor for name, tensor in state.items()})
     if architecture == "adain-vc-mel":
         save_file(state, folder / f"{architecture}.safetensors")
         return folder / f"{architecture}.safetensors"

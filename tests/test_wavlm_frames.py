@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from microsoft_names import microsofts
 from plain_layers import Shapes, affine, shapes, spelled
-from safetensors.torch import save_file
 from torch import Tensor
 
+from voxveil import catalog, hub
+from voxveil.audio.spectrum import Stft, power
+from voxveil.cards.card import Card, Network, Weights
+from voxveil.clone import knn
+from voxveil.clone.composition import composition
+from voxveil.clone.knn import KnnCloner
 from voxveil.errors import MissingExtraError, ModelUnavailableError
-from voxveil.models.conversion.wavlm_frames import PUBLISHED, WavLMFrames, load, renamed
+from voxveil.models.conversion.wavlm_frames import WavLMFrames, network_state
 
-SMALL = PUBLISHED | {
+SMALL = {
     "conv_dim": (8,) * 7,
     "hidden_size": 24,
     "num_hidden_layers": 7,
@@ -36,7 +42,7 @@ def transformers() -> ModuleType:
 @pytest.fixture
 def frames(transformers: ModuleType) -> WavLMFrames:
     """Small, with large weights: those of a new one answer nearly alike to everything."""
-    frames = WavLMFrames(SMALL)
+    frames = WavLMFrames(**SMALL)
     for name, tensor in frames.network.named_parameters():
         if tensor.dim() > 1:
             torch.nn.init.normal_(tensor, 0.0, 1.0 / tensor[0].numel() ** 0.5)
@@ -71,20 +77,12 @@ def published() -> Shapes:
     }
 
 
-def old_norm(name: str) -> str:
-    """Weight norm under its names of before torch 2.1, which the published files have and torch still reads."""
-    name = name.replace("parametrizations.weight.original0", "weight_g")
-    return name.replace("parametrizations.weight.original1", "weight_v")
-
-
 @pytest.mark.usefixtures("transformers")
 def test_names_and_shapes_are_the_published_ones() -> None:
     with torch.device("meta"):
-        network = WavLMFrames().network
-        wanted = renamed({name: torch.empty(shape) for name, shape in published().items()})
-    assert {old_norm(name): shape for name, shape in shapes(network).items()} == {
-        name: tuple(tensor.shape) for name, tensor in wanted.items()
-    }
+        network = WavLMFrames()
+        wanted = network_state({name: torch.empty(shape) for name, shape in published().items()})
+    assert shapes(network) == {name: tuple(tensor.shape) for name, tensor in wanted.items()}
 
 
 def test_it_is_transformers_sixth_hidden_state(frames: WavLMFrames, speech: Tensor) -> None:
@@ -127,89 +125,53 @@ def test_gradient_is_that_of_finite_differences(frames: WavLMFrames, speech: Ten
         assert float((gradient * direction).sum()) == pytest.approx(float(ahead - behind) / 2e-8, rel=1e-4, abs=1e-4)
 
 
-def microsofts(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """From the names of transformers back to Microsoft's, by a way of its own."""
-    names = {old_norm(name): name for name in state}
-    pairs = [
-        ("feature_projection.layer_norm", "layer_norm"),
-        ("feature_projection.projection", "post_extract_proj"),
-        ("masked_spec_embed", "mask_emb"),
-        ("pos_conv_embed.conv", "pos_conv.0"),
-        ("feed_forward.intermediate_dense", "fc1"),
-        ("feed_forward.output_dense", "fc2"),
-        ("gru_rel_pos_const", "grep_a"),
-        ("gru_rel_pos_linear", "grep_linear"),
-        ("rel_attn_embed", "relative_attention_bias"),
-        ("attention", "self_attn"),
-        ("self_attn.relative_self_attn_bias", "self_attn.relative_attention_bias"),
-    ]
-    found = {}
-    for name, key in names.items():
-        new = re.sub(r"(layers\.\d+)\.layer_norm", r"\1.self_attn_layer_norm", name)
-        new = re.sub(r"(conv_layers\.\d+)\.conv", r"\1.0", new)
-        new = re.sub(r"(conv_layers\.\d+)\.layer_norm", r"\1.2.1", new)
-        for old, wanted in pairs:
-            new = new.replace(old, wanted)
-        found[new] = state[key]
-    return found
+def published_file(path: Path, state: dict[str, Tensor]) -> Card:
+    """A file as Microsoft published it, and a card for it."""
+    torch.save({"cfg": {"encoder_layers": 7, "normalize": True}, "model": state}, path)
+    content = path.read_bytes()
+    weights = Weights(hashlib.sha256(content).hexdigest(), len(content), "torch", (f"path:{path}",), "model")
+    network = Network("wavlm-frames", {})
+    return Card("small", "content encoder", "Small", "Nobody 2000", "@misc{a}", "CC0-1.0", weights, network, ())
 
 
-@pytest.mark.parametrize("name", ["WavLM-Large.pt", "pytorch_model.bin", "model.safetensors"])
-def test_weights_come_back_from_a_file(frames: WavLMFrames, speech: Tensor, tmp_path: Path, name: str) -> None:
-    state = frames.network.state_dict()
-    if name == "WavLM-Large.pt":
-        torch.save({"cfg": {"encoder_layers": 7, "normalize": True}, "model": microsofts(state)}, tmp_path / name)
-    else:
-        save: Callable[..., None] = torch.save if name.endswith(".bin") else save_file
-        save({old_norm(key): tensor for key, tensor in state.items()}, tmp_path / name)
-    loaded = load(tmp_path / name, SMALL)
+def test_weights_come_back_from_microsofts_file(frames: WavLMFrames, speech: Tensor, tmp_path: Path) -> None:
+    card = published_file(tmp_path / "WavLM-Large.pt", microsofts(frames.network.state_dict()))
+    loaded = WavLMFrames(**SMALL)
+    hub.load_into(loaded, card, rename=network_state)
     assert torch.equal(loaded(speech), frames(speech))
     assert not loaded.training and not any(tensor.requires_grad for tensor in loaded.parameters())
 
 
-@pytest.mark.parametrize("how", ["another network", "a tensor too few", "no tensors", "truncated", "text", "missing"])
-def test_a_file_that_does_not_fit_is_refused_in_one_sentence(frames: WavLMFrames, tmp_path: Path, how: str) -> None:
-    path = tmp_path / "model.bin"
-    state = frames.network.state_dict()
-    if how == "another network":
-        state["masked_spec_embed"] = torch.zeros(11)
-    elif how == "a tensor too few":
-        del state["masked_spec_embed"]
-    torch.save([1, 2] if how == "no tensors" else state, path)
-    if how == "truncated":
-        path.write_bytes(path.read_bytes()[:-500])
-    elif how == "text":
-        path.write_text("version https://git-lfs.github.com/spec/v1")
-    elif how == "missing":
-        path.unlink()
-    with pytest.raises(ModelUnavailableError) as caught:
-        load(path, SMALL)
-    reason = "No such file or directory" if how == "missing" else "damaged, or of another network"
-    assert str(caught.value) == (
-        f"{path} does not give the weights of WavLM ({reason}); use WavLM-Large.pt of kNN-VC's releases."
-    )
+def test_a_file_of_another_network_is_refused(frames: WavLMFrames, tmp_path: Path) -> None:
+    state = microsofts(frames.network.state_dict())
+    del state["mask_emb"]
+    with pytest.raises(ModelUnavailableError, match=r"1 missing, first 'network\.masked_spec_embed'"):
+        hub.load_into(WavLMFrames(**SMALL), published_file(tmp_path / "a.pt", state), rename=network_state)
 
 
-class Trap:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, sprung: Path) -> None:
-        self.sprung = sprung
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[Path]]:
-        return Path.touch, (self.sprung,)
+def test_the_card_is_that_of_a_cloner_by_name() -> None:
+    card = hub.card(composition("knn-vc-wavlm").networks["features"])
+    assert (card.kind, card.extra, card.weights.state_key) == ("content encoder", "ssl", "model")
+    assert catalog.part("architecture", card.network.architecture) is WavLMFrames
+    assert catalog.part("checkpoint", card.network.architecture) is network_state
 
 
-@pytest.mark.usefixtures("transformers")
-def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
-    torch.save({"model": {"mask_emb": Trap(tmp_path / "sprung")}}, tmp_path / "model.pt")
-    with pytest.raises(ModelUnavailableError):
-        load(tmp_path / "model.pt", SMALL)
-    assert not (tmp_path / "sprung").exists()
+def test_a_clone_is_as_long_as_its_content_and_is_the_reference_where_both_are_one(
+    frames: WavLMFrames, speech: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frame n lies on sample 320·n + 200: a clip cloned by itself, frame by frame, is where it was."""
+    monkeypatch.setattr(knn, "NEIGHBOURS_SAMPLES", frames.hop_samples)
+    clip = speech[0, :30_011]
+    (clone,) = KnnCloner(frames, iterations=60)([clip], [clip])
+    assert clone.shape == clip.shape
+    spectrum = Stft(512, 160)
+    loudness = [power(spectrum(sound)).sum(0).add(1e-6).log().numpy()[8:-8] for sound in (clip, clone)]
+    away = [np.corrcoef(loudness[0][10:-10], np.roll(loudness[1], shift)[10:-10])[0, 1] for shift in range(-5, 6)]
+    assert int(np.argmax(away)) == 5 and max(away) > 0.9
 
 
 def test_without_the_extra_one_is_told_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtraError, match="WavLM needs the extra 'ssl'") as caught:
-        WavLMFrames(SMALL)
+        WavLMFrames(**SMALL)
     assert caught.value.exit_code == 6

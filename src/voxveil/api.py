@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import get_args
 
 import torch
 
@@ -16,13 +16,11 @@ from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
 from voxveil.loading import available, check_device, embedder, encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
 from voxveil.protectors.long_files import LongFile
-from voxveil.protectors.veil import EFFORT_STEPS, SAMPLE_RATE, STRENGTHS
+from voxveil.protectors.order import EffortName, Order, StrengthName
 from voxveil.report import Report
 from voxveil.roles import Loss, Progress, Protector, Speech
 
-StrengthName = Literal["light", "medium", "strong"]
-EffortName = Literal["fast", "normal", "thorough"]
-
+SAMPLE_RATE = 16_000
 LEAST_SECONDS = 0.5
 _BLOCK_S = 10.0
 
@@ -120,20 +118,21 @@ def make_protector(
     """
     if quality is not None and not 1.0 <= quality <= PESQ_BEST:
         raise VoxveilError(f"A quality floor is a PESQ between 1 and {PESQ_BEST}, not {quality:g}.")
-    for kind, name, known in (("strength", strength, list(STRENGTHS)), ("effort", effort, list(EFFORT_STEPS))):
+    for kind, name, known in (("strength", strength, get_args(StrengthName)), ("effort", effort, get_args(EffortName))):
         if name not in known:
             raise VoxveilError(f"There is no {kind} '{name}'; there is: {', '.join(known)}.")
     recipe = catalog.part("method", method)
     if quality is not None:
         _require_pesq()
-    made: Protector = recipe(
+    order = Order(
         victims=tuple(verifier(encoder_and_scorer(name)[0], device) for name in against),
-        strength=STRENGTHS[strength],
-        steps=EFFORT_STEPS[effort],
+        strength=strength,
+        effort=effort,
         target=None if target == "auto" else _target_speech(Path(target)),
         quality_floor=quality,
         quality=_batch_pesq if quality is not None else None,
     )
+    made: Protector = recipe(order)
     return made
 
 

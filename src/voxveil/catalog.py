@@ -19,6 +19,7 @@ PARTS: dict[str, dict[str, str]] = {
         "autovc": "voxveil.clone.autovc:AutoVCConverter",
         "autovc-official": "voxveil.models.conversion.autovc:AutoVC",
         "autovc-speaker": "voxveil.models.conversion.autovc:SpeakerEncoder",
+        "content-encoder": "voxveil.models.conversion.content_encoder:ContentEncoder",
         "diffvc": "voxveil.clone.diffvc:DiffVCConverter",
         "diffvc-official": "voxveil.models.conversion.diffvc:DiffVC",
         "ecapa": "voxveil.models.speaker.ecapa:ECAPA",
@@ -33,6 +34,7 @@ PARTS: dict[str, dict[str, str]] = {
         "tacotron": "voxveil.models.synthesis.tacotron:Tacotron",
         "wavernn": "voxveil.models.vocoder.wavernn:WaveRNN",
         "wavlm": "voxveil.models.speaker.wavlm:WavLMXVector",
+        "wavlm-frames": "voxveil.models.conversion.wavlm_frames:WavLMFrames",
         "xvector": "voxveil.models.speaker.xvector:XVector",
     },
     # What speech goes through on its way to the attacker: (sample rate, random generator) → transform.
@@ -52,17 +54,21 @@ PARTS: dict[str, dict[str, str]] = {
         "resnetse34l": "voxveil.models.speaker.resnet34:network_state",
         "resnetse34v2": "voxveil.models.speaker.resnet34:network_state",
         "wavlm": "voxveil.models.speaker.wavlm:network_state",
+        "wavlm-frames": "voxveil.models.conversion.wavlm_frames:network_state",
     },
-    # Cloners that need no weights; those with weights have cards.
-    "cloner": {"knn-vc": "voxveil.clone.knn:KnnCloner"},
-    # Cloners that are composed of several networks: those of COMPOSED.
+    # Cloners that are composed of networks: those of COMPOSED. A cloner that is one network is adapted to a reference.
     "composed cloner": {
         "adain-vc-official": "voxveil.clone.adain_official:AdaInOfficialCloner",
         "autovc-official": "voxveil.clone.autovc_official:AutoVCOfficialCloner",
         "diffvc-official": "voxveil.clone.diffvc_official:DiffVCOfficialCloner",
+        "knn-vc": "voxveil.clone.knn:KnnCloner",
+        "knn-vc-wavlm": "voxveil.clone.knn:KnnCloner",
         "sv2tts": "voxveil.clone.sv2tts:SV2TTSCloner",
     },
-    "method": {"veil": "voxveil.protectors.veil:Veil"},
+    # How a protector is made of an order (voxveil.protectors.order).
+    "method": {"veil": "voxveil.protectors.veil:veil"},
+    # What listeners would say of a clip: (sound, sample rate) → mean opinion score.
+    "opinion": {"dnsmos": "voxveil.metrics.mos:dnsmos_overall", "nisqa": "voxveil.metrics.mos:nisqa"},
     # What an attacker does to wash a protection out: (sample rate) → transform.
     "purifier": {
         "equalise-back": "voxveil.purify.equalise_back:EqualiseBack",
@@ -79,6 +85,8 @@ COMPOSED = {
     "adain-vc-official": {"converter": "adain-vc-official", "mel": "adain-vc-mel"},
     "autovc-official": {"converter": "autovc-official", "speaker_encoder": "autovc-speaker"},
     "diffvc-official": {"converter": "diffvc-official", "speaker_encoder": "ge2e", "vocoder": "hifigan-official"},
+    "knn-vc": {"features": "content-encoder"},
+    "knn-vc-wavlm": {"features": "wavlm-frames"},
     "sv2tts": {"encoder": "ge2e", "synthesizer": "tacotron", "vocoder": "wavernn"},
 }
 """The networks that a composed cloner takes, by their part in it, and the architecture of each."""

@@ -33,10 +33,12 @@ PARTS_OF_CLONERS = {
     "adain-vc-official": "mel converter",
     "autovc-official": "mel converter",
     "autovc-speaker": "mel encoder",
+    "content-encoder": "content encoder",
     "diffvc-official": "mel converter",
     "hifigan-official": "vocoder",
     "tacotron": "synthesizer",
     "wavernn": "vocoder",
+    "wavlm-frames": "content encoder",
 }
 """What an architecture of published cloners is; the rest of those that get a card are speaker encoders."""
 
@@ -102,7 +104,7 @@ def _check(request: Request) -> None:
     check_place(request.out, ".toml", request.overwrite)
     check_device(request.device)
     name = request.architecture
-    encodes = hasattr(catalog.part("architecture", name), "sample_rate")
+    encodes = name not in PARTS_OF_CLONERS and hasattr(catalog.part("architecture", name), "sample_rate")
     if not encodes and name not in PARTS_OF_CLONERS:
         raise VoxveilError(f"'{name}' is no speaker encoder and no published part: 'voxveil train' makes its card.")
     if request.judge is not None:

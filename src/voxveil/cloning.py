@@ -22,7 +22,7 @@ from voxveil.clone.coqui import CoquiCloner
 from voxveil.clone.external import ExternalCloner
 from voxveil.clone.listing import COQUI, without_card
 from voxveil.clone.synthesiser import synthesiser
-from voxveil.errors import BadInputError, BadOutputError, VoxveilError
+from voxveil.errors import BadInputError, BadOutputError, ProgramError, VoxveilError
 from voxveil.roles import Clip, Cloner, Progress
 from voxveil.train.recipes import CONVERTERS
 
@@ -68,7 +68,7 @@ def names() -> list[str]:
     True
     """
     converters = [name for name in hub.names() if hub.card(name).kind == CONVERTER]
-    return sorted([*converters, *(row.name for row in without_card(catalog.names("cloner")))])
+    return sorted([*converters, *(row.name for row in without_card())])
 
 
 def cards_of(name: str) -> list[str]:
@@ -111,16 +111,13 @@ def cloner(
     voxveil.errors.VoxveilError: There is no cloner 'parrot'; there is: adain-vc, ...
     """
     loading.check_device(device)
-    if name in catalog.names("cloner"):
-        made: Cloner = catalog.part("cloner", name)()
-        return made
     if name.startswith(COQUI):
         return CoquiCloner(name.removeprefix(COQUI), device)
     if is_composition(name):
         return _composed(name, device)
     if name in programs.names() or checkout is not None:
         if checkout is None:
-            raise VoxveilError(f"{name} is a program of others: name the folder of its code with --checkout.")
+            raise ProgramError(f"{name} is a program of others: name the folder of its code (--checkout).")
         return ExternalCloner(programs.description(name), checkout, python)
     if name not in names() and not name.endswith(".toml"):
         raise VoxveilError(f"There is no cloner '{name}'; there is: {', '.join(names())}.")

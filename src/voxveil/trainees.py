@@ -13,18 +13,22 @@ from torch import nn
 from voxveil import catalog
 from voxveil.audio.corpus import Utterance, read_mono
 from voxveil.calibration import speakers_of, trials_of
+from voxveil.models.conversion.content_encoder import ContentEncoder
 from voxveil.models.conversion.standard_mel import StandardMel
 from voxveil.models.vocoder.hifigan import HifiGan
 from voxveil.models.vocoder.hifigan_discriminators import MultiPeriodDiscriminator
 from voxveil.roles import Embedder
+from voxveil.train.content import ContentTrainee, Hearings, retrieval
 from voxveil.train.conversion import ConverterTrainee, Lesson, rebuilding_error
 from voxveil.train.encoder import EncoderTrainee
 from voxveil.train.loop import Trainee
 from voxveil.train.recipes import (
+    CONTENT_ENCODERS,
     CONVERTERS,
     ENCODERS,
     SPEEDS,
     VOCODERS,
+    ContentRecipe,
     ConverterRecipe,
     EncoderRecipe,
     VocoderRecipe,
@@ -35,7 +39,7 @@ from voxveil.verify.evaluate import embed_all, evaluate
 from voxveil.verify.scorers import cosine
 from voxveil.verify.trials import recordings
 
-ENCODER, CONVERTER, VOCODER = "speaker encoder", "voice converter", "vocoder"
+ENCODER, CONTENT_ENCODER, CONVERTER, VOCODER = "speaker encoder", "content encoder", "voice converter", "vocoder"
 """Kinds of models, as cards call them."""
 
 
@@ -64,12 +68,12 @@ class Study:
     """A trainee of a ``kind``, and the recipe it follows."""
 
     kind: str
-    recipe: EncoderRecipe | ConverterRecipe | VocoderRecipe
+    recipe: EncoderRecipe | ContentRecipe | ConverterRecipe | VocoderRecipe
     trainee: Pupil
 
 
 def study(name: str, room: Classroom) -> Study:
-    """The study of ``name``, a key of ``ENCODERS``, ``CONVERTERS`` or ``VOCODERS``.
+    """The study of ``name``, a key of ``ENCODERS``, ``CONTENT_ENCODERS``, ``CONVERTERS`` or ``VOCODERS``.
 
     Raises :class:`~voxveil.errors.BadInputError` for a judge that does not serve.
 
@@ -81,6 +85,8 @@ def study(name: str, room: Classroom) -> Study:
     """
     if name in VOCODERS:
         return Study(VOCODER, VOCODERS[name], vocoder(name, room))
+    if name in CONTENT_ENCODERS:
+        return Study(CONTENT_ENCODER, CONTENT_ENCODERS[name], content_encoder(name, room))
     if name in CONVERTERS:
         return Study(CONVERTER, CONVERTERS[name], converter(name, room))
     return Study(ENCODER, ENCODERS[name], encoder(name, room))
@@ -107,6 +113,17 @@ def encoder(name: str, room: Classroom) -> EncoderTrainee:
         margin_rises_until=recipe.margin_rises_until,
         last=None if recipe.last is None else network.get_submodule(recipe.last),  # type: ignore[arg-type]
     )
+
+
+def content_encoder(name: str, room: Classroom) -> ContentTrainee:
+    """The content encoder ``name`` of ``CONTENT_ENCODERS``, judged by how it finds a sound in another voice."""
+    recipe = CONTENT_ENCODERS[name]
+    network: ContentEncoder = catalog.part("architecture", name)(**recipe.size)
+    judge = None
+    if room.judge is not None:
+        judge = retrieval(Hearings(spoken_by(speakers_of(room.judge), room.device), batch=64))
+    hearings = Hearings(room.bank, recipe.batch, recipe.frames)
+    return ContentTrainee(network, hearings, half=room.half, device=room.device, judge=judge)
 
 
 def converter(name: str, room: Classroom) -> ConverterTrainee:

@@ -30,6 +30,8 @@ from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
 from voxveil.train.recipes import (
+    CONTENT_ENCODERS,
+    CONTENT_LIMITS,
     CONVERTER_LIMITS,
     CONVERTERS,
     ENCODER_LIMITS,
@@ -41,10 +43,15 @@ from voxveil.train.recipes import (
     Origin,
 )
 from voxveil.train.speech_bank import SpeechBank
-from voxveil.trainees import CONVERTER, ENCODER, VOCODER, Classroom, spoken_by, study
+from voxveil.trainees import CONTENT_ENCODER, CONVERTER, ENCODER, VOCODER, Classroom, spoken_by, study
 from voxveil.whole_file import write_whole
 
-LIMITS = {ENCODER: ENCODER_LIMITS, CONVERTER: CONVERTER_LIMITS, VOCODER: VOCODER_LIMITS}
+LIMITS = {
+    ENCODER: ENCODER_LIMITS,
+    CONTENT_ENCODER: CONTENT_LIMITS,
+    CONVERTER: CONVERTER_LIMITS,
+    VOCODER: VOCODER_LIMITS,
+}
 
 MeasuredHook = Callable[[Mapping[str, float]], None]
 
@@ -106,7 +113,7 @@ def names() -> list[str]:
     True
     """
     encoders = [*ENCODERS, "ivector"]
-    return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONVERTERS, *VOCODERS])
+    return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONTENT_ENCODERS, *CONVERTERS, *VOCODERS])
 
 
 def train(request: Request, progress: Progress | None = None, on_measured: MeasuredHook | None = None) -> Path:
@@ -142,7 +149,7 @@ def train(request: Request, progress: Progress | None = None, on_measured: Measu
     card = _card(request, trained, weights, f"{bank.seconds / 60.0:.0f} minutes of {bank.speakers} speakers", minutes)
     path = request.out / f"{request.name}.toml"
     write_whole(path, card_text(card).encode())
-    if request.judge is not None and trained.kind in (CONVERTER, VOCODER):
+    if request.judge is not None and trained.found:
         heard = f"{name_of(request.judge)}: speakers never trained on"
         figures = {name: Figure(round(value, 3), heard) for name, value in trained.found.items()}
         write_whole(path, card_text(replace(card, measured=figures)).encode())

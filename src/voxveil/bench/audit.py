@@ -22,6 +22,7 @@ from voxveil.bench.kept_audio import KeptAudio
 from voxveil.bench.scenario import NONE, Part, Slice
 from voxveil.bench.speech import SAMPLE_RATE, Speech, Take, Takes, fingerprint
 from voxveil.bench.worker import Worker
+from voxveil.clone.listing import without_card
 from voxveil.loading import LeftOut, available, check_device
 from voxveil.report import speech_of
 from voxveil.roles import Clip, Progress
@@ -57,7 +58,7 @@ def cloners() -> list[str]:
     False
     """
     converters = [name for name in hub.names() if hub.card(name).kind == cloning.CONVERTER]
-    return [NONE, *catalog.names("cloner"), *converters]
+    return [NONE, *(row.name for row in without_card() if row.shipped), *converters]
 
 
 def audit(

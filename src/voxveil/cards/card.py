@@ -108,6 +108,11 @@ class Card:
         """What the weights' file is called in the cache and in a folder named by VOXVEIL_MODELS."""
         return self.name + _SUFFIX[self.weights.format]
 
+    @property
+    def shipped(self) -> bool:
+        """Whether the weights lie beside the card, in this package or in a folder of the user's."""
+        return all(source.startswith("path:") for source in self.weights.sources)
+
 
 def names() -> list[str]:
     """The names of all models that have a card, sorted.

@@ -16,26 +16,25 @@ app = typer.Typer(help="List, show and fetch models, and describe your own.", no
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Every model: what it is, its licence, and whether its weights are on this machine."""
-    from voxveil import catalog, hub
+    from voxveil import hub
     from voxveil.clone.description import names as programs
     from voxveil.clone.listing import without_card
 
     rows = []
     for name in hub.names():
         card = hub.card(name)
-        shipped = all(source.startswith("path:") for source in card.weights.sources)
         rows.append(
             {
                 "name": name,
                 "kind": card.kind,
-                "source": "this package" if shipped else card.weights.sources[0],
+                "source": "this package" if card.shipped else card.weights.sources[0],
                 "licence": card.licence,
-                "shipped": shipped,
+                "shipped": card.shipped,
                 "available": hub.local_path(card) is not None,
                 "extra": card.extra,
             }
         )
-    rows += [asdict(row) for row in without_card(catalog.names("cloner"))]
+    rows += [asdict(row) for row in without_card()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return

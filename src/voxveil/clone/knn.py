@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -15,29 +15,47 @@ from voxveil.audio.spectrum import Stft, power
 from voxveil.clone.global_variance import with_statistics_of
 from voxveil.clone.spoken import joined, spoken
 from voxveil.models.conversion.knn_vc import converted
-from voxveil.models.conversion.stacked_cepstra import StackedCepstra
 from voxveil.models.vocoder.griffin_lim import griffin_lim
-from voxveil.roles import Clip, Progress, Reference
+from voxveil.roles import Clip, Progress, Reference, Speech
 
-HOP_SAMPLES = 160
-SYNTHESIS = Stft(n_fft=1024, hop_samples=HOP_SAMPLES)
+N_FFT = 1024
+NEIGHBOURS_SAMPLES = 1280
+"""So much of the reference is heard in every frame: the authors' four frames of 20 ms, eight of 10 ms."""
 LOUDNESS_FLOOR = 1e-5
+
+
+@runtime_checkable
+class ContentFeatures(Protocol):
+    """Speech [batch, time] at 16 kHz → what is said, frame n centred on sample ``first_sample`` + n·``hop_samples``."""
+
+    @property
+    def hop_samples(self) -> int:
+        """How far the frames' centres are apart."""
+
+    @property
+    def first_sample(self) -> int:
+        """The centre of the first frame."""
+
+    def __call__(self, speech: Speech) -> Float[Tensor, "batch frame dim"]:
+        """The features of every frame of every clip."""
 
 
 @dataclass(frozen=True)
 class KnnCloner:
-    """M. Baas et al. 2023 (:mod:`voxveil.models.conversion.knn_vc`) with cepstra, magnitudes and Griffin-Lim.
+    """M. Baas et al. 2023 (:mod:`voxveil.models.conversion.knn_vc`) with ``features``, magnitudes and Griffin-Lim.
 
-    There are no weights: what is heard are means of a few frames of the reference, so the more of it there is, the
-    better. Means are duller than what they are made of; each frequency gets the reference's variance back.
+    What is heard are means of a few frames of the reference, so the more of it there is, the better. Means are duller
+    than what they are made of; each frequency gets the reference's variance back.
 
-    >>> (clone,) = KnnCloner(iterations=2)([0.1 * torch.randn(16_000)], [0.1 * torch.randn(8_000)])
+    >>> from voxveil.models.conversion.content_encoder import ContentEncoder
+    >>> cloner = KnnCloner(ContentEncoder(channels=8, blocks=1, dim=4), iterations=2)
+    >>> (clone,) = cloner([0.1 * torch.randn(16_000)], [0.1 * torch.randn(8_000)])
     >>> clone.shape
     torch.Size([8000])
     """
 
+    features: ContentFeatures
     iterations: int = 32
-    features: StackedCepstra = field(default_factory=StackedCepstra)
 
     sample_rate = 16_000
     takes: Literal["speech", "text"] = "speech"
@@ -49,22 +67,37 @@ class KnnCloner:
 
         Raises :class:`~voxveil.errors.BadInputError` for speech that is too short, silent or not finite.
         """
-        heard = joined(reference)
-        features = self.features.to(heard.device)
-        frames = torch.cat([features(clip[None])[0] for clip in reference])
-        magnitudes = torch.cat([_magnitudes(clip) for clip in reference], dim=1)
+        joined(reference)
+        # An utterance that ends before the first frame's centre has nothing to give.
+        described = [self._described(clip) for clip in reference if len(clip) > self.features.first_sample]
+        frames, magnitudes = torch.cat([f for f, _ in described]), torch.cat([m for _, m in described])
         clones = []
         for index, content in enumerate(contents):
             said = spoken(content, "content")
-            mixed = converted(features(said[None])[0], frames, magnitudes.T).T
-            lively = with_statistics_of(mixed.log(), magnitudes.log()).exp()
-            length = (mixed.shape[1] - 1) * HOP_SAMPLES
-            sound = griffin_lim(lively, SYNTHESIS, length, self.iterations, seed=seed)
-            clones.append(F.pad(sound, (0, len(said) - length)))
+            with torch.no_grad():
+                wanted = self.features(said[None])[0]
+            mixed = converted(wanted, frames, magnitudes, NEIGHBOURS_SAMPLES // self.features.hop_samples).T
+            lively = with_statistics_of(mixed.log(), magnitudes.T.log()).exp()
+            clones.append(self._spoken(lively, len(said), seed))
             if progress is not None:
                 progress((index + 1) / len(contents))
         return clones
 
+    @property
+    def _synthesis(self) -> Stft:
+        return Stft(N_FFT, self.features.hop_samples)
 
-def _magnitudes(clip: Clip) -> Float[Tensor, "freq frame"]:
-    return power(SYNTHESIS(clip)).sqrt().clamp_min(LOUDNESS_FLOOR)
+    def _described(self, clip: Clip) -> tuple[Float[Tensor, "frame dim"], Float[Tensor, "frame freq"]]:
+        """What is said in every frame, and how it sounds there."""
+        with torch.no_grad():
+            frames = self.features(clip[None])[0]
+        sound = power(self._synthesis(clip[self.features.first_sample :])).sqrt().clamp_min(LOUDNESS_FLOOR).T
+        # A frame at the end, that one of the two does not have, is left out.
+        count = min(len(frames), len(sound))
+        return frames[:count], sound[:count]
+
+    def _spoken(self, magnitudes: Float[Tensor, "freq frame"], length: int, seed: int) -> Clip:
+        first = self.features.first_sample
+        samples = (magnitudes.shape[1] - 1) * self.features.hop_samples
+        sound = griffin_lim(magnitudes, self._synthesis, samples, self.iterations, seed=seed)
+        return F.pad(sound, (first, length - first - samples))

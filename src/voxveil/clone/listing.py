@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -27,16 +26,13 @@ class Listed:
     extra: str | None
 
 
-def without_card(mine: Iterable[str]) -> list[Listed]:
-    """The cloners that are not on a model's card.
+def without_card() -> list[Listed]:
+    """The cloners that are not on a model's card: those composed of models; coqui-tts's; programs of others.
 
-    ``mine``, which need no weights; those that are composed of models; coqui-tts's; programs of others.
-
-    >>> [(row.name, row.shipped, row.extra) for row in without_card(["knn-vc"])][:3]
-    [('knn-vc', True, None), ('sv2tts', False, None), ('coqui/freevc', False, 'coqui')]
+    >>> [(row.name, row.shipped, row.extra) for row in without_card()][:3]
+    [('knn-vc', True, None), ('knn-vc-wavlm', False, 'ssl'), ('sv2tts', False, None)]
     """
     installed = find_spec("TTS") is not None
-    ours = [Listed(name, "cloner", "this package", "Apache-2.0", True, True, None) for name in mine]
     composed = [_composed(name) for name in compositions.names()]
     toolkit = [
         Listed(COQUI + name, "cloner", f"coqui-tts: {model.model}", model.licence, False, installed, "coqui")
@@ -44,11 +40,14 @@ def without_card(mine: Iterable[str]) -> list[Listed]:
     ]
     described = [programs.description(name) for name in programs.names()]
     others = [Listed(d.name, "cloner", d.source, d.licence, False, False, None) for d in described]
-    return [*ours, *composed, *toolkit, *others]
+    return [*composed, *toolkit, *others]
 
 
 def _composed(name: str) -> Listed:
     cards = [hub.card(model) for model in compositions.composition(name).networks.values()]
     licence = " + ".join(sorted({card.licence for card in cards}))
+    shipped = all(card.shipped for card in cards)
     here = all(hub.local_path(card) is not None for card in cards)
-    return Listed(name, "cloner", " + ".join(card.name for card in cards), licence, False, here, None)
+    source = "this package" if shipped else " + ".join(card.name for card in cards)
+    extra = next((card.extra for card in cards if card.extra is not None), None)
+    return Listed(name, "cloner", source, licence, shipped, here, extra)

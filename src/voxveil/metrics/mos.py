@@ -82,6 +82,11 @@ def dnsmos(sound: Sound, sample_rate: int) -> Dnsmos:
     return Dnsmos(*(float(found[f"{key}_mos"]) for key in ("ovrl", "sig", "bak", "p808")))
 
 
+def dnsmos_overall(sound: Sound, sample_rate: int) -> float:
+    """The first number of :func:`dnsmos`, and what it raises."""
+    return dnsmos(sound, sample_rate).overall
+
+
 @lru_cache(maxsize=1)
 def _published_nisqa() -> Callable[[Tensor, int], Tensor]:
     """Torchmetrics's function, after it has read the verified file in the place of one that it would download."""

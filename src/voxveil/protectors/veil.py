@@ -35,6 +35,7 @@ from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
 from voxveil.perturb.solvers import adam
+from voxveil.protectors.order import Order
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
 from voxveil.transforms.crop import RandomStart
 from voxveil.verify.verifier import Verifier
@@ -194,6 +195,17 @@ class Veil:
     def _judge(self, clean: Speech, protected: Speech) -> Tensor:
         assert self.quality_floor is not None and self.quality is not None
         return self.quality(clean, protected) >= self.quality_floor
+
+
+def veil(order: Order) -> Veil:
+    """The protector of an ``order``: :data:`STRENGTHS` and :data:`EFFORT_STEPS` say what its words mean.
+
+    >>> veil(Order(victims=()))
+    Traceback (most recent call last):
+    ValueError: veil needs at least one verifier, their embedders differentiable and at 16 kHz
+    """
+    strength, steps = STRENGTHS[order.strength], EFFORT_STEPS[order.effort]
+    return Veil(order.victims, strength, steps, order.target, order.quality_floor, order.quality)
 
 
 def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:

@@ -85,6 +85,18 @@ class VocoderRecipe:
 
 
 @dataclass(frozen=True)
+class ContentRecipe:
+    """How a content encoder of this ``size`` is trained; ``batch`` is in crops of ``frames`` frames of 10 ms."""
+
+    origin: Origin
+    steps: int
+    size: Mapping[str, int]
+    batch: int = 16
+    frames: int = 200
+    learning_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
 class ExtractorRecipe:
     """How an i-vector extractor is trained, on how many crops of 4 s."""
 
@@ -203,6 +215,21 @@ VOCODERS = {
     "hifigan": VocoderRecipe(_HIFIGAN, 4000, {"width": 128}, (16, 32, 64, 128, 128)),
 }
 
+CONTENT_ENCODERS = {
+    "content-encoder": ContentRecipe(
+        Origin(
+            "Content encoder, 128 channels, trained by speaker-invariant clustering",
+            "H.-J. Chang, A. H. Liu, J. Glass: Self-supervised Fine-tuning for Improved Content Representations by "
+            "Speaker-invariant Clustering, Interspeech 2023",
+            "@inproceedings{chang2023spin, title={Self-supervised Fine-tuning for Improved Content Representations by "
+            "Speaker-invariant Clustering}, author={Chang, Heng-Jui and Liu, Alexander H. and Glass, James}, "
+            "booktitle={Interspeech}, year={2023}}",
+        ),
+        1000,
+        {"channels": 128, "blocks": 3, "dim": 64},
+    ),
+}
+
 ENCODERS = {
     "ecapa": EncoderRecipe(
         _ECAPA, 1000, {"channels": 256, "squeeze_channels": 64, "attention_channels": 64, "dim": 128}, "fc.conv"
@@ -245,6 +272,10 @@ PLDA = BackendRecipe(
 
 ENCODER_LIMITS = (
     "Has heard {heard}, where published models heard thousands of speakers: it is no proof of identity.",
+    "Languages, channels and ways of speaking that its data do not have are less certain.",
+)
+CONTENT_LIMITS = (
+    "Has heard {heard} and no transcript; published models heard thousands of hours and know sounds better.",
     "Languages, channels and ways of speaking that its data do not have are less certain.",
 )
 CONVERTER_LIMITS = (

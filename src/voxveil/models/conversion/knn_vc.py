@@ -6,8 +6,9 @@ M. Baas, B. van Niekerk, H. Kamper, "Voice Conversion With Just Nearest Neighbor
 
 where c and r are content features of the content and of the reference, and s are the features of the reference from
 which a vocoder makes sound. The authors take WavLM's layer 6 for all three, k = 4, and a HiFi-GAN
-(:mod:`voxveil.models.conversion.wavlm_frames`); the cheap variant compares cepstra and averages magnitudes
-(:mod:`voxveil.models.conversion.stacked_cepstra`). There is nothing to train, and all that is heard is the reference's.
+(:mod:`voxveil.models.conversion.wavlm_frames`); the cheap variant compares what a small
+encoder hears (:mod:`voxveil.models.conversion.content_encoder`) and averages magnitudes. There is nothing to train but
+that, and all that is heard is the reference's.
 """
 
 from __future__ import annotations

@@ -31,6 +31,8 @@ class StackedCepstra(nn.Module):
     torch.Size([2, 101, 91])
     """
 
+    first_sample = 0
+
     lifter: Tensor
 
     def __init__(
@@ -45,6 +47,7 @@ class StackedCepstra(nn.Module):
     ) -> None:
         super().__init__()
         self.sample_rate = sample_rate
+        self.hop_samples = stft.hop_samples
         self.cepstra = Mfcc(MelSpectrogram(sample_rate, stft, n_mels), n_cepstra)
         self.reach = reach
         self.spacing = spacing

@@ -8,23 +8,20 @@ The network is that of the package ``transformers`` (extra ``ssl``). The samples
 code, though WavLM-Large was trained on speech of zero mean and unit variance. Frame n is centred on sample
 320·n + 200. The authors cut the silent ends off the reference before; that is left to the caller.
 
-Weights: :func:`load` reads a file that the user has, ``WavLM-Large.pt`` of Microsoft or of kNN-VC's releases, or
-``pytorch_model.bin`` of ``microsoft/wavlm-large``.
+Weights: the card ``wavlm-large`` names ``WavLM-Large.pt`` of kNN-VC's releases, which is Microsoft's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from voxveil.audio.lengths import repeated
-from voxveil.errors import MissingExtraError, ModelUnavailableError
+from voxveil.errors import MissingExtraError
 from voxveil.roles import Speech
 
 LAYER = 6
@@ -62,30 +59,36 @@ _RENAMED = (
     (r"\.grep_a$", ".gru_rel_pos_const"),
     (r"\.fc1\.", ".feed_forward.intermediate_dense."),
     (r"\.fc2\.", ".feed_forward.output_dense."),
+    (r"\.weight_g$", ".parametrizations.weight.original0"),
+    (r"\.weight_v$", ".parametrizations.weight.original1"),
 )
-"""From Microsoft's names to those of ``transformers``."""
+"""From Microsoft's names to those of ``transformers``; weight norm to torch's since 2.1."""
 
 
 class WavLMFrames(nn.Module):
     """Speech [batch, time] at 16 kHz → content features [batch, frame, dim], a frame every 320 samples.
 
-    ``config`` goes to ``transformers.WavLMConfig``; ``network`` is the ``transformers.WavLMModel`` that it describes,
-    of which only the layers up to ``layer`` are run. In training mode it drops units and whole layers at random: call
-    ``eval()``, as :func:`load` does. Clips of less than one frame (400 samples as published) are repeated.
+    ``sizes``, where they are not :data:`PUBLISHED`, go to ``transformers.WavLMConfig``; ``network`` is the
+    ``transformers.WavLMModel`` that it describes, of which only the layers up to ``layer`` are run. In training mode it
+    drops units and whole layers at random. Clips of less than one frame (400 samples as published) are repeated.
 
     Raises :class:`~voxveil.errors.MissingExtraError` without the extra ``ssl``.
 
+    >>> import torch
     >>> small = {"conv_dim": (8,) * 7, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2}
-    >>> frames = WavLMFrames(PUBLISHED | small, layer=2).eval()
+    >>> frames = WavLMFrames(layer=2, **small).eval()
     >>> frames(torch.randn(2, 16_000)).shape
     torch.Size([2, 49, 32])
     """
 
     sample_rate = 16_000
+    hop_samples = 320
+    first_sample = 200
     differentiable = True
 
-    def __init__(self, config: Mapping[str, Any] = PUBLISHED, layer: int = LAYER) -> None:
+    def __init__(self, layer: int = LAYER, **sizes: Any) -> None:
         super().__init__()
+        config = PUBLISHED | sizes
         try:
             from transformers import WavLMConfig, WavLMModel
         except ImportError as error:
@@ -108,47 +111,17 @@ class WavLMFrames(nn.Module):
         return frames
 
 
-def load(path: str | Path, config: Mapping[str, Any] = PUBLISHED) -> WavLMFrames:
-    """The content features with the weights in the file ``path``, under Microsoft's names or those of ``transformers``.
+def network_state(checkpoint: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of :class:`WavLMFrames` from those of Microsoft's ``WavLM-Large.pt`` (there under ``model``).
 
-    Names and shapes of all tensors must be those of the network, and only plain tensors are read. Nothing proves that
-    the file is the published one.
-
-    Raises :class:`~voxveil.errors.ModelUnavailableError` for a file that is missing, damaged or of another network.
-
-    >>> load("WavLM-Large.pt").sample_rate  # doctest: +SKIP
-    16000
-    """
-    frames = WavLMFrames(config)
-    try:
-        frames.network.load_state_dict(_read(Path(path)), strict=True)
-    except Exception as error:  # a foreign file can break a reader in any way
-        reason = error.strerror or error if isinstance(error, OSError) else "damaged, or of another network"
-        raise ModelUnavailableError(
-            f"{path} does not give the weights of WavLM ({reason}); use WavLM-Large.pt of kNN-VC's releases."
-        ) from error
-    return frames.eval().requires_grad_(False)
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        return load_file(path, device="cpu")
-    content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return renamed(content["model"]) if "model" in content else content
-
-
-def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of Microsoft's ``WavLM-Large.pt`` (under ``model``) under the names of ``transformers``.
-
-    >>> list(renamed({"encoder.layers.0.self_attn.grep_a": torch.zeros(1)}))
-    ['encoder.layers.0.attention.gru_rel_pos_const']
+    >>> import torch
+    >>> list(network_state({"encoder.layers.0.self_attn.grep_a": torch.zeros(1)}))
+    ['network.encoder.layers.0.attention.gru_rel_pos_const']
     """
     named: dict[str, Tensor] = {}
-    for name, tensor in state.items():
+    for name, tensor in checkpoint.items():
         new_name = name
         for old, new in _RENAMED:
             new_name = re.sub(old, new, new_name)
-        named[new_name] = tensor
+        named[f"network.{new_name}"] = tensor
     return named

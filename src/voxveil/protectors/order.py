@@ -1,0 +1,34 @@
+"""What is asked of a protection, in words that mean the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from voxveil.roles import Loss, Speech
+from voxveil.verify.verifier import Verifier
+
+StrengthName = Literal["light", "medium", "strong"]
+EffortName = Literal["fast", "normal", "thorough"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One protection, as it is ordered; a method's recipe, ``recipe(order)``, makes the protector of it.
+
+    ``victims`` are the verifiers whose speaker encoders are to be led astray. ``strength`` says how far the voice is
+    led away and what that may cost, ``effort`` how long to think; every recipe says what they mean for it. ``target``
+    is another speaker's speech [1, time] at 16 kHz to steer to; None leaves that to the recipe. ``quality`` judges
+    (clean, protected) [batch, time] → [batch], and ``quality_floor`` is what it must not fall below.
+
+    >>> Order(victims=()).strength
+    'medium'
+    """
+
+    victims: tuple[Verifier, ...]
+    strength: StrengthName = "medium"
+    effort: EffortName = "normal"
+    target: Speech | None = None
+    quality_floor: float | None = None
+    quality: Callable[[Speech, Speech], Loss] | None = None
