@@ -185,6 +185,7 @@ def test_speech_is_split_so_that_nobody_says_what_his_reference_says(tmp_path: P
         ("corpus = ", "is no grid file"),
         ('colour = "red"', "has 'colour', which no grid has"),
         ('[parts]\nprotection = ["vail"]\nverifier = ["DV-COS"]', "no protection 'vail'; the nearest is 'veil'"),
+        ('opinions = ["mine"]\n[parts]\nverifier = ["DV-COS"]', "There is no opinion 'mine'"),
         ('[parts]\ncloner = ["knn"]\nverifier = ["DV-COS"]', "the nearest is 'knn-vc'"),
         ('[parts]\nprotection = [{name = "veil", size = 3}]\nverifier = ["DV-COS"]', "has no setting 'size'"),
         ('[parts]\nchannel = ["telephone"]', "names no verifier"),
@@ -210,6 +211,56 @@ def test_a_part_that_is_not_built_yet_is_shown_as_such(tmp_path: Path) -> None:
     assert run(asked, None, tmp_path / "run").cells == 2
     (text, _, _) = write_report(tmp_path / "run", tmp_path / "report")
     assert "| none | 4.64 | waveguard | not built |" in text.read_text()
+
+
+def test_a_part_that_is_out_of_reach_is_left_out_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = f'corpus = "{DATA}"\nspeakers = 2\nreferences = 1\ncontents = 1\nclip_s = 2\n'
+    (tmp_path / "g.toml").write_text(
+        f'{grid}[parts]\ncloner = ["none", "seed-vc", {{ name = "openvoice", checkout = "nowhere" }}]\n'
+        'verifier = ["XV-COS"]\n'
+    )
+    words = ["bench", "run", tmp_path / "g.toml", "-o", tmp_path / "run"]
+    done = voxveil_here(monkeypatch, capsys, *words, "--json")
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
+    assert said["cells"] == 2
+    assert said["out_of_reach"].keys() == {"seed-vc", "openvoice (checkout nowhere)"}
+    assert voxveil_here(monkeypatch, capsys, *words).out.count("left out: ") == 2
+    (text, _, page) = write_report(tmp_path / "run", tmp_path / "report")
+    assert "| none | 4.64 | seed-vc | not available |" in text.read_text()
+    for reason in said["out_of_reach"].values():
+        assert f"- {reason}\n" in text.read_text() and reason in page.read_text()
+    (tmp_path / "h.toml").write_text(f'{grid}[parts]\ncloner = ["seed-vc"]\nverifier = ["XV-COS"]\n')
+    gone = voxveil_here(monkeypatch, capsys, "bench", "run", tmp_path / "h.toml", "-o", tmp_path / "other")
+    assert gone.code == 5 and one_sentence(gone.err) and "seed-vc" in gone.err
+
+
+def test_predicted_opinions_and_defence_success_are_columns(
+    grid: Grid, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peak of a clip in the place of a network's opinion of it: 1 … 5, as those are."""
+    monkeypatch.setattr("voxveil.metrics.mos.nisqa", lambda sound, rate: 1.0 + 4.0 * float(abs(sound).max()))
+    grid = replace(grid, opinions=("nisqa",), parts=grid.parts | {"purification": (NONE,)})
+    out = tmp_path / "run"
+    run(grid, None, out, keep_audio=True)
+    rows = rows_of(out)
+    kept = KeptAudio(out / AUDIO)
+    for cell in cells_of(grid, read_speech(grid, DATA)):
+        words = tuple(map(str, cell.parts))
+        mine = [row for row in rows if tuple(row[station] for station in STATIONS) == words]
+        heard = {speaker: [kept.clip(name) for name in names] for speaker, names in kept.names(cell.audio).items()}
+        for row in mine:
+            (clip,) = heard[row["speaker"]]
+            assert row["nisqa"] == pytest.approx(1.0 + 4.0 * float(clip.abs().max())) and row["dnsmos"] is None
+        (found,) = [rate for rate in rates_of(out) if rate.parts == words]
+        assert found.opinions == {"nisqa": pytest.approx(np.mean([row["nisqa"] for row in mine]))}
+        lost = [row["score"] < row["threshold"] and row["nisqa"] < 3.0 for row in mine]
+        assert found.defended_percent == pytest.approx(100.0 * np.mean(lost))
+    (text, _, _) = write_report(out, tmp_path / "report")
+    assert "| protection | PESQ | attack | NISQA | " in text.read_text() and "DSR %" in text.read_text()
+    assert run(replace(grid, opinions=()), None, out).computed == 8, "or old rows would be without an opinion"
 
 
 def test_files_that_are_no_results_are_named(tmp_path: Path) -> None:

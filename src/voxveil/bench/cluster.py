@@ -110,7 +110,7 @@ class _Crew:
                 yield from answer.finished
 
     def _hire(self) -> None:
-        hands = self.hands.remote(self.speech, self.worker.seed, self.worker.device)
+        hands = self.hands.remote(self.speech, self.worker.seed, self.worker.device, self.worker.asked)
         self.busy[hands.ready.remote(__version__)] = (hands, None)
 
     def _assign(self, waiting: dict[str, Task], done: set[str]) -> None:

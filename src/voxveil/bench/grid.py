@@ -5,6 +5,7 @@
     speakers = 2
     references = 1                     # utterances of each speaker that an attacker has
     contents = 2                       # what the clones say, from other speakers
+    opinions = ["nisqa", "dnsmos"]     # predicted mean opinion scores of what is judged
 
     [parts]
     protection = ["veil", { name = "veil", strength = "light" }]
@@ -27,6 +28,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from voxveil import catalog
 from voxveil.audio.recording import cause
 from voxveil.bench.paper import Paper, Words, paper_of
 from voxveil.bench.parts import known, known_settings
@@ -50,6 +52,7 @@ class Grid:
     contents: int = 10
     clip_s: float = 6.0
     seed: int = 0
+    opinions: tuple[str, ...] = ()
     not_built: tuple[str, ...] = ()
     paper: Paper | None = None
 
@@ -114,8 +117,11 @@ def _grid(path: Path, raw: dict[str, Any]) -> Grid:
     for key, least in (("speakers", 2), ("references", 1), ("contents", 1), ("clip_s", 1)):
         if numbers.get(key, least) < least:
             raise BadInputError(f"{path} asks for {key} = {numbers[key]}: give at least {least}.")
+    opinions = tuple(raw.get("opinions", ()))
+    for name in opinions:
+        catalog.part("opinion", name)
     corpus = (path.parent / raw["corpus"]) if "corpus" in raw else None
-    grid = Grid(str(raw.get("name", path.stem)), corpus, parts, **numbers, not_built=not_built)
+    grid = Grid(str(raw.get("name", path.stem)), corpus, parts, **numbers, opinions=opinions, not_built=not_built)
     return replace(grid, paper=paper_of(grid.words(), **raw["paper"])) if "paper" in raw else grid
 
 

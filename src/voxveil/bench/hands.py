@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -46,10 +47,10 @@ class Hands:
     It computes on one thread, see :mod:`voxveil.bench.cluster`.
     """
 
-    def __init__(self, speech: Speech, seed: int, device: str) -> None:
+    def __init__(self, speech: Speech, seed: int, device: str, asked: Sequence[str] = ()) -> None:
         torch.set_num_threads(1)
         self.in_hand = InHand()
-        self.worker = Worker(speech, seed, device, self.in_hand)
+        self.worker = Worker(speech, seed, device, self.in_hand, asked)
 
     def ready(self, version: str) -> None:
         """Answers once it is there; raises :class:`~voxveil.errors.VoxveilError` where it runs another ``version``."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,9 @@ import torch
 from voxveil import catalog, cloning, hub, loading
 from voxveil.api import make_protector
 from voxveil.bench.scenario import NONE, STATIONS, Part
+from voxveil.clone import description as programs
+from voxveil.errors import MissingExtraError, ModelUnavailableError, ProgramError
+from voxveil.metrics.quality import Sound
 from voxveil.roles import Cloner, Protector, Transform
 from voxveil.verify.verifier import Verifier
 
@@ -53,6 +57,8 @@ def known_settings(station: str, name: str) -> list[str]:
         return [] if name in CONTROLS else list(PROTECTION_SETTINGS)
     if station == "verifier":
         return ["criterion"]
+    if station == "cloner" and name in programs.names():
+        return ["checkout", "python"]
     if station == "cloner":
         return ["adaptation_steps"] if cloning.is_converter(name) else []
     if station not in _KINDS or name == NONE:
@@ -86,6 +92,15 @@ def weights(station: str, part: Part) -> list[str]:
     return [hub.card(card).weights.sha256 for card in cloning.cards_of(part.name)]
 
 
+def opinion_weights(names: Iterable[str]) -> list[str]:
+    """The sha256 of the weights of those predictors of opinions whose weights are no part of their package.
+
+    >>> len(opinion_weights(["nisqa", "dnsmos"]))
+    1
+    """
+    return [hub.card(name).weights.sha256 for name in names if name in hub.names()]
+
+
 def protector(part: Part, device: str) -> Protector:
     """A protection that is no control."""
     said = {**PROTECTION_SETTINGS, **dict(part.settings)}
@@ -108,10 +123,39 @@ def transform(station: str, part: Part, seed: int) -> Transform:
 
 
 def cloner(part: Part, device: str) -> Cloner:
-    """What clones."""
-    return cloning.cloner(part.name, device, **dict(part.settings))
+    """What clones; a program of others lies in the folder ``checkout``."""
+    settings = dict(part.settings)
+    if "checkout" in settings:
+        settings["checkout"] = Path(settings["checkout"])
+    return cloning.cloner(part.name, device, **settings)
 
 
 def verifier(part: Part, device: str) -> Verifier:
     """What judges, at the threshold of the part's ``criterion`` (``eer`` unless it says ``frr1`` or ``far1``)."""
     return loading.verifier(part.name, device, **dict(part.settings))
+
+
+def opinion(name: str) -> Callable[[Sound, int], float]:
+    """What predicts the opinion of listeners on a clip and its sample rate, by the name ``nisqa`` or ``dnsmos``."""
+    predict: Callable[[Sound, int], float] = catalog.part("opinion", name)
+    return predict
+
+
+def out_of_reach(chains: Iterable[Sequence[Part]]) -> dict[Part, str]:
+    """The parts that cannot be had on this machine, each with a sentence on why and on the remedy.
+
+    Every part of ``chains``, which are in the order of the stations, is made once to find out.
+
+    >>> out_of_reach([[Part("none"), Part("none"), Part("none"), Part("seed-vc"), Part("DV-COS")]])
+    {Part(name='seed-vc', settings=()): 'seed-vc is a program of others: name the folder of its code (--checkout).'}
+    """
+    make = {"protection": protector, "cloner": cloner, "verifier": verifier}
+    wanted = {(station, part) for chain in chains for station, part in zip(STATIONS, chain, strict=True)}
+    reasons = {}
+    for station, part in wanted:
+        if station in make and part.name not in CONTROLS:
+            try:
+                make[station](part, "cpu")
+            except (MissingExtraError, ModelUnavailableError, ProgramError) as error:
+                reasons[part] = str(error)
+    return reasons

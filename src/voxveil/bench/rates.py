@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from voxveil import catalog
 from voxveil.bench.export import results_of, rows_of
 from voxveil.bench.paper import Paper, of_plain
 from voxveil.bench.scenario import STATIONS
+from voxveil.metrics.defence import defence_success_rate
 
 RESAMPLES = 1000
 
@@ -22,7 +24,8 @@ class Rate:
     """The share of a cell's utterances that the verifier accepts, in percent, and its 95 % interval.
 
     ``parts`` are in words, in the order of the stations. ``pesq_wb`` is the mean of what the protection costs; None
-    where somebody else speaks.
+    where somebody else speaks. ``opinions`` are mean predicted opinions on what is judged; with NISQA's,
+    ``defended_percent`` is the defence success rate at the verifier's threshold (:mod:`voxveil.metrics.defence`).
     """
 
     parts: tuple[str, ...]
@@ -33,6 +36,8 @@ class Rate:
     threshold: float
     utterances: int
     pesq_wb: float | None
+    opinions: Mapping[str, float] = field(default_factory=dict)
+    defended_percent: float | None = None
 
     def __getitem__(self, station: str) -> str:
         """The part at a station, in words."""
@@ -54,9 +59,14 @@ def rates_of(run: Path) -> list[Rate]:
     return [rate(parts, rows) for parts, rows in cells.items()]
 
 
-def not_built(run: Path) -> list[tuple[tuple[str, ...], list[str]]]:
-    """The cells of the grid that cannot be computed yet: their parts, and which of them are missing."""
-    return [(tuple(cell["parts"]), cell["missing"]) for cell in results_of(run).described()["not_built"]]
+def not_computed(run: Path) -> list[tuple[tuple[str, ...], str]]:
+    """The cells of the grid that cannot be computed: their parts, and whether they are not built or not available."""
+    return [(tuple(cell["parts"]), cell["why"]) for cell in results_of(run).described()["not_computed"]]
+
+
+def out_of_reach(run: Path) -> list[str]:
+    """Why parts of the grid could not be had where it was run, a sentence each."""
+    return list(results_of(run).described()["out_of_reach"].values())
 
 
 def paper_beside(run: Path) -> Paper | None:
@@ -75,6 +85,9 @@ def rate(parts: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> Rate:
     """
     low, high = interval([(row["speaker"], bool(row["accepted"])) for row in rows])
     costs = [row["pesq_wb"] for row in rows]
+    opinions = {
+        name: fmean(row[name] for row in rows) for name in catalog.names("opinion") if rows[0].get(name) is not None
+    }
     return Rate(
         parts,
         100.0 * fmean(row["accepted"] for row in rows),
@@ -84,7 +97,14 @@ def rate(parts: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> Rate:
         rows[0]["threshold"],
         len(rows),
         None if any(cost is None for cost in costs) else fmean(costs),
+        opinions,
+        _defended_percent(rows) if "nisqa" in opinions else None,
     )
+
+
+def _defended_percent(rows: Sequence[Mapping[str, Any]]) -> float:
+    scores, nisqa = (np.array([row[key] for row in rows]) for key in ("score", "nisqa"))
+    return 100.0 * defence_success_rate(scores, nisqa, rows[0]["threshold"])
 
 
 def interval(accepted: Sequence[tuple[str, bool]], seed: int = 0) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from voxveil.audio.recording import output_errors
 from voxveil.bench.doubts import doubts
 from voxveil.bench.export import results_of, rows_of
 from voxveil.bench.page import page
-from voxveil.bench.rates import not_built, paper_beside, rates_of
+from voxveil.bench.rates import not_computed, out_of_reach, paper_beside, rates_of
 from voxveil.bench.tables import latex, markdown
 from voxveil.whole_file import check_place, write_whole
 
@@ -30,8 +30,8 @@ def write_report(run: Path, folder: Path, overwrite: bool = False) -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
     for place in places:
         check_place(place, place.suffix, overwrite)
-    rates, missing, paper = rates_of(run), not_built(run), paper_beside(run)
-    doubted = doubts(rates, len({row["speaker"] for row in rows_of(run)}))
+    rates, missing, paper = rates_of(run), not_computed(run), paper_beside(run)
+    doubted = [*doubts(rates, len({row["speaker"] for row in rows_of(run)})), *out_of_reach(run)]
     texts = (
         markdown(described["name"], rates, missing, doubted, paper),
         latex(described["name"], rates, missing, paper),

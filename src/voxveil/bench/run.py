@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxveil import __version__
 from voxveil.audio.recording import output_errors
-from voxveil.bench.grid import Grid
+from voxveil.bench.grid import NOISE, Grid
 from voxveil.bench.kept_audio import KeptAudio
-from voxveil.bench.parts import weights_of
+from voxveil.bench.parts import opinion_weights, out_of_reach, weights_of
 from voxveil.bench.scenario import Part, Scenario
 from voxveil.bench.speech import Speech, read_speech
 from voxveil.bench.store import Store
 from voxveil.bench.worker import Row, Worker, audio_key
-from voxveil.errors import BadInputError
+from voxveil.errors import BadInputError, ModelUnavailableError
 
 RESULTS = "results.sqlite"
 AUDIO = "audio"
@@ -62,15 +62,17 @@ def in_process(worker: Worker, cells: Sequence[Cell], tell: Tell) -> Generator[F
 
 @dataclass(frozen=True)
 class Ran:
-    """How a run ended: of ``cells``, so many were ``computed`` now; ``stations_s`` were spent inside the stations.
+    """How a run ended: of ``cells``, so many were ``computed`` now.
 
-    Of many workers the latter is the sum.
+    ``stations_s`` were spent inside the stations and on making them; of many workers it is the sum. ``out_of_reach``
+    says of parts why they cannot be had on this machine: their cells are not among the others.
     """
 
     cells: int
     computed: int
     seconds: float
     stations_s: float
+    out_of_reach: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -100,13 +102,16 @@ def run(
         out.mkdir(parents=True, exist_ok=True)
     store, kept = Store(out / RESULTS), KeptAudio(out / AUDIO)
     cells = cells_of(grid, speech)
-    store.describe(description(grid, cells, speech))
     known = store.finished()
+    began = time.perf_counter()
+    cells, reasons = _reachable(cells, known)
+    stations_s = time.perf_counter() - began
+    store.describe(description(grid, cells, speech, reasons))
     todo = [cell for cell in cells if cell.key not in known]
-    worker = Worker(speech, grid.seed, device, kept)
+    worker = Worker(speech, grid.seed, device, kept, grid.opinions)
     if keep_audio:
         worker.keep_clean()
-    done, stations_s = len(cells) - len(todo), 0.0
+    done = len(cells) - len(todo)
 
     def tell(words: str) -> None:
         if on_cell is not None:
@@ -120,7 +125,7 @@ def run(
                 done += 1
     if not keep_audio:
         kept.remove()
-    return Ran(len(cells), len(todo), time.perf_counter() - started, stations_s)
+    return Ran(len(cells), len(todo), time.perf_counter() - started, stations_s, _in_words(reasons))
 
 
 def cells_of(grid: Grid, speech: Speech) -> list[Cell]:
@@ -128,19 +133,22 @@ def cells_of(grid: Grid, speech: Speech) -> list[Cell]:
     found = []
     for parts in grid.cells():
         if not grid.missing(parts):
-            scenario = Scenario(speech.slice, parts, grid.seed)
-            key = scenario.key(weights_of(parts), __version__)
+            scenario = Scenario(speech.slice, parts, grid.seed, grid.opinions)
+            key = scenario.key([*weights_of(parts), *opinion_weights(grid.opinions)], __version__)
             found.append(Cell(parts, key, audio_key(speech.slice, parts[:-1], grid.seed)))
     return found
 
 
-def description(grid: Grid, cells: Sequence[Cell], speech: Speech) -> dict[str, object]:
-    """The run as plain data: the key of clean speech, the cells in words, what is not built, and the paper."""
+def description(
+    grid: Grid, cells: Sequence[Cell], speech: Speech, out_of_reach: Mapping[Part, str]
+) -> dict[str, object]:
+    """The run as plain data: the key of clean speech, the cells in words, what is not computed, and the paper."""
     clean = audio_key(speech.slice, (), grid.seed)
+    computed = {cell.parts for cell in cells}
     missing = [
-        {"parts": [str(part) for part in parts], "missing": grid.missing(parts)}
+        {"parts": [str(part) for part in parts], "why": "not built" if grid.missing(parts) else "not available"}
         for parts in grid.cells()
-        if grid.missing(parts)
+        if parts not in computed
     ]
     listed = [{"key": cell.key, "audio": cell.audio, "parts": [str(part) for part in cell.parts]} for cell in cells]
     paper = None if grid.paper is None else grid.paper.plain
@@ -149,9 +157,28 @@ def description(grid: Grid, cells: Sequence[Cell], speech: Speech) -> dict[str, 
         "version": __version__,
         "clean": clean,
         "cells": listed,
-        "not_built": missing,
+        "not_computed": missing,
+        "out_of_reach": _in_words(out_of_reach),
         "paper": paper,
     }
+
+
+def _reachable(cells: Sequence[Cell], known: Collection[str]) -> tuple[list[Cell], dict[Part, str]]:
+    """The cells that are ``known`` or can be computed here, and the parts that stand in the way of the others."""
+    reasons = out_of_reach(cell.parts for cell in cells if cell.key not in known)
+    found = [cell for cell in cells if cell.key in known or not _needed(cell.parts) & reasons.keys()]
+    if reasons and not found:
+        raise ModelUnavailableError(f"No cell can be computed on this machine: {next(iter(reasons.values()))}")
+    return found, reasons
+
+
+def _needed(parts: Sequence[Part]) -> set[Part]:
+    """The parts, and the protection whose noise one of them is."""
+    return {*parts, *(dict(part.settings)["of"] for part in parts if part.name == NOISE)}
+
+
+def _in_words(reasons: Mapping[Part, str]) -> dict[str, str]:
+    return {str(part): reason for part, reason in reasons.items()}
 
 
 def sentence(parts: Sequence[Part]) -> str:

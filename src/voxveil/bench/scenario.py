@@ -58,7 +58,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A cell: the parts in the order of :data:`STATIONS`.
+    """A cell: the parts in the order of :data:`STATIONS`, and whose opinion is asked on what the verifier judges.
 
     >>> speech = Slice("00", speakers=2, references=1, contents=2, clip_s=4.0)
     >>> cell = Scenario(speech, (Part("veil"), Part("none"), Part("none"), Part("knn-vc"), Part("DV-COS")), seed=0)
@@ -69,6 +69,7 @@ class Scenario:
     speech: Slice
     parts: tuple[Part, ...]
     seed: int
+    opinions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.parts) != len(STATIONS):
@@ -76,7 +77,7 @@ class Scenario:
 
     def key(self, weights: Sequence[str], version: str) -> str:
         """64 hexadecimal digits of itself, of the ``weights``' sha256 and of the ``version`` that computes it."""
-        return key_of(self.speech, self.parts, self.seed, weights, version)
+        return digest([key_of(self.speech, self.parts, self.seed, weights, version), list(self.opinions)])
 
 
 def key_of(speech: Slice, parts: Sequence[Part], seed: int, weights: Sequence[str], version: str) -> str:

@@ -12,15 +12,16 @@ from typing import Any
 
 from voxveil.errors import BadInputError, BadOutputError
 
-SCHEMA = 1
-COLUMNS = ("speaker", "utterance", "score", "threshold", "accepted", "pesq_wb", "stoi", "snr_db")
-"""What a row of a cell says."""
+SCHEMA = 2
+COLUMNS = ("speaker", "utterance", "score", "threshold", "accepted", "pesq_wb", "stoi", "snr_db", "nisqa", "dnsmos")
+"""What a row of a cell says, or None."""
 
 _TABLES = f"""
 CREATE TABLE cell (key TEXT PRIMARY KEY, parts TEXT NOT NULL, seconds REAL NOT NULL);
 CREATE TABLE row (cell TEXT NOT NULL REFERENCES cell (key), position INTEGER NOT NULL,
     speaker TEXT NOT NULL, utterance TEXT NOT NULL, score REAL NOT NULL, threshold REAL NOT NULL,
-    accepted INTEGER NOT NULL, pesq_wb REAL, stoi REAL, snr_db REAL, PRIMARY KEY (cell, position));
+    accepted INTEGER NOT NULL, pesq_wb REAL, stoi REAL, snr_db REAL, nisqa REAL, dnsmos REAL,
+    PRIMARY KEY (cell, position));
 CREATE TABLE run (id INTEGER PRIMARY KEY CHECK (id = 0), grid TEXT NOT NULL);
 PRAGMA user_version = {SCHEMA};
 """
@@ -61,7 +62,7 @@ class Store:
 
         Raises :class:`~voxveil.errors.BadOutputError` where there is no room.
         """
-        values = [(key, position, *(row[column] for column in COLUMNS)) for position, row in enumerate(rows)]
+        values = [(key, position, *(row.get(column) for column in COLUMNS)) for position, row in enumerate(rows)]
         with self._open() as database, database:
             new = database.execute("INSERT OR IGNORE INTO cell VALUES (?, ?, ?)", (key, json.dumps(parts), seconds))
             if new.rowcount:

@@ -8,10 +8,11 @@ from voxveil.bench.paper import Paper, Words
 from voxveil.bench.rates import Rate
 from voxveil.bench.scenario import NONE
 
-Missing = Sequence[tuple[tuple[str, ...], list[str]]]
+Missing = Sequence[tuple[tuple[str, ...], str]]
+"""(parts in words, why there is no number)."""
 Cell = Callable[[Rate], str]
 Column = tuple[str, str, Mapping[Words, str] | None]
-"""(heading, verifier, what the paper reports); None: what was measured here."""
+"""(heading, verifier, what stands there by cell); None: the rates themselves."""
 
 HEAD = "accepted in percent [95 % interval over speakers]"
 
@@ -21,28 +22,40 @@ def grid_of(
 ) -> tuple[list[str], list[list[str]]]:
     """(headings, rows): a row a protection and what stands between it and the verifier, a column a verifier.
 
-    What a paper measured with the same verifier stands in columns beside it.
+    What a paper measured with the same verifier stands in columns beside it, and so does the defence success rate
+    where it is known; predicted opinions stand before the verifiers.
 
     >>> rate = Rate(("veil", "none", "none", "knn-vc", "DV-COS"), 20.0, 10.0, 30.0, 0.5, 0.7, 10, 4.0)
     >>> grid_of([rate], [], plain)
     (['protection', 'PESQ', 'attack', 'DV-COS'], [['veil', '4.00', 'knn-vc', '20 [10, 30]']])
     """
     found = {rate.parts: cell(rate) for rate in rates}
-    found |= {parts: "not built" for parts, _ in missing}
+    found |= dict(missing)
+    opinions = {rate.parts[:-1]: rate.opinions for rate in rates}
+    asked = list(dict.fromkeys(name for said in opinions.values() for name in said))
     costs = {rate["protection"]: rate.pesq_wb for rate in rates}
     verifiers = list(dict.fromkeys(parts[-1] for parts in found))
-    columns = [column for verifier in verifiers for column in _columns(verifier, paper)]
+    columns = [column for verifier in verifiers for column in _columns(verifier, rates, paper)]
     rows = []
     for chain in dict.fromkeys(parts[:-1] for parts in found):
         cost = costs.get(chain[0])
         attack = " → ".join(part for part in chain[1:] if part != NONE) or "–"
         judged = [(reported or found).get((*chain, verifier), "–") for _, verifier, reported in columns]
-        rows.append([chain[0], "–" if cost is None else f"{cost:.2f}", attack, *judged])
-    return ["protection", "PESQ", "attack", *(heading for heading, _, _ in columns)], rows
+        heard = [f"{opinions[chain][name]:.2f}" if chain in opinions else "–" for name in asked]
+        rows.append([chain[0], "–" if cost is None else f"{cost:.2f}", attack, *heard, *judged])
+    headings = [*map(str.upper, asked), *(heading for heading, _, _ in columns)]
+    return ["protection", "PESQ", "attack", *headings], rows
 
 
-def _columns(verifier: str, paper: Paper | None) -> list[Column]:
+def _columns(verifier: str, rates: Sequence[Rate], paper: Paper | None) -> list[Column]:
     columns: list[Column] = [(verifier, verifier, None)]
+    defended = {
+        rate.parts: f"{rate.defended_percent:.0f}"
+        for rate in rates
+        if rate["verifier"] == verifier and rate.defended_percent is not None
+    }
+    if defended:
+        columns.append((f"{verifier}, DSR %", verifier, defended))
     for measure, numbers in {} if paper is None else paper.numbers.items():
         of_verifier = {parts: f"{number:.6g}" for parts, number in numbers.items() if parts[-1] == verifier}
         if of_verifier:

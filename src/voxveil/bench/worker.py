@@ -46,19 +46,21 @@ class Worker:
     Clips are 16-bit samples after every station, as files between defender and attacker are.
     """
 
-    def __init__(self, speech: Speech, seed: int, device: str, kept: Keeper) -> None:
-        self.speech, self.seed, self.device, self.kept = speech, seed, device, kept
+    def __init__(self, speech: Speech, seed: int, device: str, kept: Keeper, asked: Sequence[str] = ()) -> None:
+        self.speech, self.seed, self.device, self.kept, self.asked = speech, seed, device, kept, tuple(asked)
         self.protector = lru_cache(maxsize=2)(lambda part: made.protector(part, device))
         self.cloner = lru_cache(maxsize=4)(lambda part: made.cloner(part, device))
         self.verifier: Callable[[Part], Verifier] = lru_cache(maxsize=16)(lambda part: made.verifier(part, device))
         self.clips = lru_cache(maxsize=REMEMBERED)(self._clips)
         self.costs = lru_cache(maxsize=REMEMBERED)(self._costs)
+        self.opinions = lru_cache(maxsize=REMEMBERED)(self._opinions)
         self.enrolled = lru_cache(maxsize=16)(self._enrolled)
 
     def rows(self, parts: tuple[Part, ...]) -> list[Row]:
         """One row an utterance of the cell ``parts``."""
         chain, verifier = parts[:-1], self.verifier(parts[-1])
         probes, voices, costs = self.clips(chain), self.enrolled(parts[-1]), self.costs(parts[0])
+        heard = self.opinions(without_idle_end(chain))
         cloned = chain[-1].name != NONE
         rows: list[Row] = []
         for speaker, spoken in probes.items():
@@ -77,6 +79,7 @@ class Worker:
                         "pesq_wb": None if cost is None else cost.pesq_wb,
                         "stoi": None if cost is None else cost.stoi,
                         "snr_db": None if cost is None else cost.snr_db,
+                        **heard[speaker][index],
                     }
                 )
         return rows
@@ -167,6 +170,14 @@ class Worker:
         return {
             speaker: [None if other else _cost(c, p) for c, p in zip(spoken, protected[speaker], strict=False)]
             for speaker, spoken in clean.items()
+        }
+
+    def _opinions(self, chain: tuple[Part, ...]) -> dict[str, list[dict[str, float]]]:
+        """What listeners would say of every clip that comes out of ``chain``, by whom was asked."""
+        predict = {name: made.opinion(name) for name in self.asked}
+        return {
+            speaker: [{name: ask(_sound(clip), SAMPLE_RATE) for name, ask in predict.items()} for clip in spoken]
+            for speaker, spoken in self.clips(chain).items()
         }
 
     def _enrolled(self, verifier: Part) -> dict[str, Tensor]:

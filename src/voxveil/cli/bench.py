@@ -55,9 +55,11 @@ def run_command(
         )
     if as_json:
         numbers = {"cells": ran.cells, "computed": ran.computed, "seconds": ran.seconds, "stations_s": ran.stations_s}
-        print(json.dumps({"run": str(place), **numbers}, indent=2))
+        print(json.dumps({"run": str(place), **numbers, "out_of_reach": dict(ran.out_of_reach)}, indent=2))
     else:
         print(f"{place}: {ran.cells} cells, {ran.computed} of them computed now, in {ran.seconds:.1f} s")
+        for reason in ran.out_of_reach.values():
+            print(f"left out: {reason}")
 
 
 @app.command("export")
