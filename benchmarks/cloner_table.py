@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloner_speed import THREADS
 from cloner_words import RECOGNISER
 
 NONE = "–"
@@ -31,15 +30,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], judges: Sequence[str], referenc
         "",
         "![content, reference and clones](cloners.png)",
         "",
-        f"## Speed, on {THREADS} threads",
-        "",
-        f"Getting to know a reference of {references[0]} utterances is done once; conversion is what a content costs",
-        "after that. A call takes one reference, and no cloner here works on several at once: each reference needs a",
-        "network or frames of its own, so five of them take five times as long.",
-        "",
-        "| cloner | to know the reference, s | conversion, × real time | a content of 5 s for five references, s |",
-        "|---|---|---|---|",
-        *(_speed(name, found["speed"]) for name, found in rows.items()),
+        "How long they take: [speed](cloner_speed.md).",
         "",
         "Again: `python benchmarks/cloners.py --corpus LIBRISPEECH/test-other`",
         "",
@@ -65,8 +56,3 @@ def _quality(name: str, count: int, found: Mapping[str, Any]) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.0f} %"
-
-
-def _speed(name: str, found: Mapping[str, float]) -> str:
-    know_s, factor = found["adaptation_s"], found["conversion_real_time_factor"]
-    return f"| {name} | {know_s:.1f} | {factor:.3f} | {5 * (know_s + 5 * factor):.1f} |"

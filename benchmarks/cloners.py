@@ -18,7 +18,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from cloner_picture import picture
-from cloner_speed import THREADS, speed
 from cloner_table import table
 from cloner_words import Utterance, Words, words
 from speakers import RATE, corpus_argument, utterances
@@ -116,7 +115,6 @@ def cloned(cloner: Cloner, spoken: Spoken, contents: Spoken, references: int) ->
 
 def main() -> None:
     options = corpus_argument(__doc__).parse_args()
-    torch.set_num_threads(THREADS)
     spoken = utterances(options.corpus)
     contents = {speaker: contents_for(speaker, spoken) for speaker in spoken}
     enrolment = enrolled(spoken)
@@ -126,7 +124,7 @@ def main() -> None:
     rows: dict[str, dict[str, Any]] = {}
     for name in CLONERS:
         cloner = cloning.cloner(name)
-        rows[name] = {"speed": speed(cloner, clips(spoken[first][: REFERENCES[0]]), clips(contents[first]))}
+        rows[name] = {}
         for count in REFERENCES:
             clones = cloned(cloner, spoken, contents, count)
             seen.setdefault(f"clone by {name}", clones[first][0])
