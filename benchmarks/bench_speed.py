@@ -1,8 +1,9 @@
 """What `voxveil bench run` costs beyond its stations, what two workers bring, and whether kills change the table.
 
-One grid, with the synthetic voices of the tests: in process (the runner's own time), on one worker and on two (cells a
-minute), on two with workers killed at random moments, and with the whole run killed at random moments and started
-again until it ends. All tables are compared, to the last digit. Writes docs/results/bench_speed.{md,json} after every
+Grids with the synthetic voices of the tests. A larger one runs in process (the runner's own time), on one worker and on
+two (cells a minute). A smaller one runs on two workers of which some are killed at random moments, and with the whole
+run killed at random moments and started again until it ends. All tables are compared with those made in process, to the
+last digit. Writes docs/results/bench_speed.{md,json} after every
 part. Needs the extra 'cluster', and a machine with two cores to itself: how much of them it got stands in the table.
 """
 
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,13 @@ from voxveil.bench.grid import read_grid
 from voxveil.bench.run import run
 
 HOME = Path(__file__).parent
-GRID = f"""
+GRID = """
 name = "speed"
-corpus = "{HOME.parent / "tests" / "data"}"
+corpus = "{corpus}"
 speakers = 2
-references = 1
-contents = 1
-clip_s = 4
+references = {references}
+contents = {contents}
+clip_s = {clip_s}
 [parts]
 protection = [
   {{ name = "veil", strength = "light", effort = "fast", against = ["ge2e"] }},
@@ -47,6 +48,8 @@ purification = ["none", "equalise-back", "resample"]
 cloner = ["none", "knn-vc"]
 verifier = ["DV-COS", "ECAPA-COS"]
 """
+LARGER = {"references": 1, "contents": 6, "clip_s": 6}
+SMALLER = {"references": 1, "contents": 1, "clip_s": 4}
 
 
 def main() -> None:
@@ -57,26 +60,30 @@ def main() -> None:
     options = parser.parse_args()
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "speed.toml")
-        file.write_text(GRID)
+        larger, smaller = (grid_file(Path(folder, f"{n}.toml"), size) for n, size in enumerate((LARGER, SMALLER)))
         figures: dict[str, Any] = {}
+
+        def killed(kill: Callable[..., dict[str, Any]], place: str) -> dict[str, Any]:
+            return kill(smaller, Path(folder, place), options.kills, draw, figures["small_two_workers"]["seconds"])
+
         for name, part in (
-            ("in_process", lambda: timed(file, Path(folder, "0"), 0)),
-            ("one_worker", lambda: timed(file, Path(folder, "1"), 1)),
-            ("two_workers", lambda: timed(file, Path(folder, "2"), 2)),
-            (
-                "killed_run",
-                lambda: killed_run(file, Path(folder, "3"), options.kills, draw, figures["two_workers"]["seconds"]),
-            ),
-            (
-                "killed_workers",
-                lambda: killed_workers(file, Path(folder, "4"), options.kills, draw, figures["two_workers"]["seconds"]),
-            ),
+            ("in_process", lambda: timed(larger, Path(folder, "0"), 0)),
+            ("one_worker", lambda: timed(larger, Path(folder, "1"), 1)),
+            ("two_workers", lambda: timed(larger, Path(folder, "2"), 2)),
+            ("small_in_process", lambda: timed(smaller, Path(folder, "3"), 0)),
+            ("small_two_workers", lambda: timed(smaller, Path(folder, "4"), 2)),
+            ("killed_run", lambda: killed(killed_run, "5")),
+            ("killed_workers", lambda: killed(killed_workers, "6")),
         ):
             shares = cores_to_ourselves()
             figures[name] = part() | {"cores_percent": shares}
             print(name, {key: value for key, value in figures[name].items() if key != "rows"}, flush=True)
             write(options.out, figures)
+
+
+def grid_file(path: Path, size: dict[str, int]) -> Path:
+    path.write_text(GRID.format(corpus=HOME.parent / "tests" / "data", **size))
+    return path
 
 
 def cores_to_ourselves() -> list[float]:
@@ -172,13 +179,16 @@ def hands(pid: int) -> Iterator[int]:
         yield from hands(int(child))
 
 
+TITLES = {"in_process": "in process", "one_worker": "one worker", "two_workers": "two workers"}
+
+
 def write(out: Path, figures: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    wanted = figures["in_process"]["rows"]
-    shown = {
-        name: {key: value for key, value in part.items() if key != "rows"} | {"same_table": part["rows"] == wanted}
-        for name, part in figures.items()
-    }
+    shown = {}
+    for name, part in figures.items():
+        wanted = figures["in_process" if name in TITLES else "small_in_process"]["rows"]
+        numbers = {key: value for key, value in part.items() if key != "rows"}
+        shown[name] = numbers | {"same_table": part["rows"] == wanted}
     (out / "bench_speed.json").write_text(json.dumps(shown, indent=1) + "\n")
     (out / "bench_speed.md").write_text(table(shown))
 
@@ -193,8 +203,7 @@ def table(shown: dict[str, Any]) -> str:
         "| run | s in all | s of it after the start of Ray | cells a minute then | same table | cores (%) |",
         "|---|---|---|---|---|---|",
     ]
-    titles = {"in_process": "in process", "one_worker": "one worker", "two_workers": "two workers"}
-    for name, title in titles.items():
+    for name, title in TITLES.items():
         if (part := shown.get(name)) is not None:
             pace = 60 * part["cells"] / part["working_s"]
             lines.append(
@@ -214,7 +223,9 @@ def table(shown: dict[str, Any]) -> str:
             lines += [
                 "",
                 f"{what} was killed (`kill -9`) {part['kills']} times at random moments, over {part['runs']} runs on "
-                f"two workers; the table at the end is the same: {yes(part['same_table'])}. Cores (%): {cores(part)}.",
+                f"two workers, each of {shown['small_in_process']['cells']} cells in about "
+                f"{shown['small_two_workers']['seconds']:.0f} s; the table at the end is the same: "
+                f"{yes(part['same_table'])}. Cores (%): {cores(part)}.",
             ]
     return "\n".join([*lines, "", "Again: `python benchmarks/bench_speed.py`", ""])
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.fft import next_fast_len
-from scipy.signal import freqz
 from torch import Tensor
 
 SILENCE_DBFS = -100.0
@@ -64,6 +63,8 @@ def k_weighting(bins: int, sample_rate: int, device: torch.device) -> Float[Tens
     >>> float(response[0]) < 1e-6, [round(float(10 * p.log10()), 1) for p in response[1:4]]
     (True, [4.0, 4.0, 4.0])
     """
+    from scipy.signal import freqz  # takes a second to import
+
     frequencies = np.linspace(0.0, sample_rate / 2, bins)
     shelf = ([1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585])
     high_pass = ([1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621])

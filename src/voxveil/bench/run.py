@@ -117,11 +117,11 @@ def run(
         if on_cell is not None:
             on_cell(done, len(cells), words)
 
-    with closing(execute(worker, todo, tell)) as computed:
+    with store.adding() as add, closing(execute(worker, todo, tell)) as computed:
         for finished in computed:
             stations_s += finished.seconds
             if (cell := finished.cell) is not None:
-                store.add(cell.key, [part.plain for part in cell.parts], finished.rows, finished.seconds)
+                add(cell.key, [part.plain for part in cell.parts], finished.rows, finished.seconds)
                 done += 1
     if not keep_audio:
         kept.remove()

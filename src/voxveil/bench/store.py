@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ PRAGMA user_version = {SCHEMA};
 """
 
 
+Add = Callable[[str, Sequence[Any], Sequence[Mapping[str, Any]], float], None]
+
+
 @dataclass(frozen=True)
 class Store:
     """The file ``path``, which is made if it is not there.
@@ -36,7 +40,8 @@ class Store:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(Path(folder, "results.sqlite"))
-    ...     store.add("ab", ["none"], [], seconds=0.5)
+    ...     with store.adding() as add:
+    ...         add("ab", ["none"], [], 0.5)
     ...     store.finished()
     {'ab'}
     """
@@ -57,17 +62,21 @@ class Store:
         with self._open() as database:
             return {key for (key,) in database.execute("SELECT key FROM cell")}
 
-    def add(self, key: str, parts: Sequence[Any], rows: Sequence[Mapping[str, Any]], seconds: float) -> None:
-        """A finished cell; one that is there already stays as it is.
+    @contextmanager
+    def adding(self) -> Iterator[Add]:
+        """A call that adds finished cells: (key, parts, rows, seconds); one that is there already stays as it is.
+
+        Each cell is there for good, or not at all, whatever becomes of the process. With a write-ahead log none of them
+        waits for the disk: a power cut may cost the last few.
 
         Raises :class:`~voxveil.errors.BadOutputError` where there is no room.
         """
-        values = [(key, position, *(row.get(column) for column in COLUMNS)) for position, row in enumerate(rows)]
-        with self._open() as database, database:
-            new = database.execute("INSERT OR IGNORE INTO cell VALUES (?, ?, ?)", (key, json.dumps(parts), seconds))
-            if new.rowcount:
-                marks = ", ".join("?" * (2 + len(COLUMNS)))
-                database.executemany(f"INSERT INTO row VALUES ({marks})", values)
+        with self._open() as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = NORMAL")
+            yield partial(_add, database)
+            with suppress(sqlite3.OperationalError):  # somebody is reading: it stays as it is
+                database.execute("PRAGMA journal_mode = DELETE")
 
     def rows(self, key: str) -> list[dict[str, Any]]:
         """What a cell found, utterance by utterance."""
@@ -103,3 +112,14 @@ class Store:
             raise BadOutputError(f"{self.path} cannot be written: {error}.") from error
         except sqlite3.DatabaseError as error:
             raise BadInputError(f"{self.path} is no file of results ({error}): name another folder.") from error
+
+
+def _add(
+    database: sqlite3.Connection, key: str, parts: Sequence[Any], rows: Sequence[Mapping[str, Any]], seconds: float
+) -> None:
+    values = [(key, position, *(row.get(column) for column in COLUMNS)) for position, row in enumerate(rows)]
+    with database:
+        new = database.execute("INSERT OR IGNORE INTO cell VALUES (?, ?, ?)", (key, json.dumps(parts), seconds))
+        if new.rowcount:
+            marks = ", ".join("?" * (2 + len(COLUMNS)))
+            database.executemany(f"INSERT INTO row VALUES ({marks})", values)

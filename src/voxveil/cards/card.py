@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
@@ -166,6 +167,7 @@ def _beside(source: str, folder: Path) -> str:
     return f"path:{folder / Path(rest).expanduser()}" if scheme == "path" else source
 
 
+@lru_cache(maxsize=128)
 def parse_card(text: str, name: str) -> Card:
     """The card written in the TOML ``text``, which has to be the card of ``name``.
 
