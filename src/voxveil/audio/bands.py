@@ -6,11 +6,12 @@ critical band of hearing.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.fft import next_fast_len
-from scipy.signal import firwin
 from torch import Tensor
 
 
@@ -24,6 +25,7 @@ def hz_to_bark(frequency_hz: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]
 
 
 SPEECH_LOW_HZ = 100.0
+_NEPER_PER_DB = 0.11512925464970229  # ln(10) / 20: 10^(dB/20) = exp(this · dB)
 
 
 def band_interpolation(frequencies_hz: Float[Tensor, " freq"], bands: int) -> Float[Tensor, "freq band"]:
@@ -44,6 +46,40 @@ def band_interpolation(frequencies_hz: Float[Tensor, " freq"], bands: int) -> Fl
     weights = (1.0 - (bark[:, None] - centres[None]).abs() / spacing).clamp_min(0.0)
     fade = ((frequencies_hz - SPEECH_LOW_HZ / 2) / (SPEECH_LOW_HZ / 2)).clamp(0.0, 1.0)
     return weights / weights.sum(1, keepdim=True) * fade[:, None]
+
+
+@lru_cache(maxsize=32)
+def _weights(bins: int, sample_rate: int, bands: int, device: torch.device) -> Tensor:
+    return band_interpolation(torch.linspace(0.0, sample_rate / 2, bins), bands).to(device)
+
+
+def band_gain(
+    gains_db: Float[Tensor, "batch band *frame"], bins: int, sample_rate: int
+) -> Float[Tensor, "batch freq *frame"]:
+    """The factor of every one of ``bins`` frequencies, 0 … ``sample_rate`` / 2, of gains equally spaced in Bark.
+
+    >>> band_gain(torch.full((1, 24), 20.0), 5, 16_000).round().tolist()
+    [[1.0, 10.0, 10.0, 10.0, 10.0]]
+    """
+    weights = _weights(bins, sample_rate, gains_db.shape[1], gains_db.device).to(gains_db.dtype)
+    every_db = weights @ gains_db if gains_db.dim() == 3 else gains_db @ weights.T
+    return torch.exp(_NEPER_PER_DB * every_db)
+
+
+def equalised(
+    speech: Float[Tensor, "batch time"], gains_db: Float[Tensor, "batch band"], sample_rate: int
+) -> Float[Tensor, "batch time"]:
+    """Every clip through a static equaliser without phase or delay, its gains equally spaced in Bark.
+
+    >>> tone = torch.sin(torch.arange(16_000) * 0.4)[None]
+    >>> round(float((equalised(tone, torch.full((1, 24), 6.0206), 16_000) / tone)[0, 8000]), 3)
+    2.0
+    """
+    length = speech.shape[-1]
+    # Padding keeps the filter's short response from wrapping around.
+    size = next_fast_len(length + sample_rate // 16, real=True)
+    gain = band_gain(gains_db, size // 2 + 1, sample_rate)
+    return torch.fft.irfft(torch.fft.rfft(speech, size) * gain, size)[..., :length]
 
 
 def band_pass(
@@ -68,6 +104,8 @@ def band_pass(
     edges = [edge for edge in (low, high) if 0.0 < edge < sample_rate / 2]
     if not edges:
         return speech
+    from scipy.signal import firwin  # takes a second to import
+
     kernel = firwin(taps, edges, fs=sample_rate, pass_zero=low == 0.0, window=("kaiser", 9.0))
     return zero_phase_fir(speech, torch.as_tensor(np.asarray(kernel), dtype=speech.dtype, device=speech.device))
 

@@ -8,20 +8,15 @@ of the recording.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from scipy.fft import next_fast_len
-from torch import Tensor
 
-from voxveil.audio.bands import band_interpolation
+from voxveil.audio.bands import band_gain, equalised
 from voxveil.audio.levels import k_weighting, with_loudness_of
 from voxveil.audio.spectrum import Stft, power
 from voxveil.perturb.budgets import BandWeighted, MaskingThreshold
 from voxveil.roles import Budget, Carrier, Parameters, Speech
-
-_DB = 0.11512925464970229  # ln(10) / 20: 10^(dB/20) = exp(_DB · dB)
 
 
 @dataclass(frozen=True)
@@ -102,12 +97,8 @@ class Filter:
         return ((clean.shape[0], self.bands),)
 
     def __call__(self, amounts: Parameters, clean: Speech) -> Speech:
-        """The filtered speech; padding keeps the filter's short response from wrapping around."""
-        length = clean.shape[-1]
-        size = next_fast_len(length + self.sample_rate // 16, real=True)
-        weights = _interpolation(size // 2 + 1, self.sample_rate, self.bands, clean.device).to(clean.dtype)
-        gain = torch.exp(_DB * (amounts[0] @ weights.T))
-        return torch.fft.irfft(torch.fft.rfft(clean, size) * gain, size)[..., :length]
+        """The filtered speech."""
+        return equalised(clean, amounts[0], self.sample_rate)
 
 
 @dataclass(frozen=True)
@@ -149,8 +140,7 @@ class GainMask:
         bins, frames = spectrum.shape[-2:]
         steps = (moving.shape[-1] - 1) * self.frames_per_gain + 1
         glide = F.interpolate(moving, size=steps, mode="linear", align_corners=True)[..., :frames]
-        weights = _interpolation(bins, self.sample_rate, self.bands, clean.device).to(clean.dtype)
-        gain = torch.exp(_DB * (weights @ (static[..., None] + glide)))
+        gain = band_gain(static[..., None] + glide, bins, self.sample_rate)
         ear = k_weighting(bins, self.sample_rate, clean.device).to(clean.dtype)
         heard = power(spectrum) * ear[:, None]
         change = (heard * gain.square()).sum((1, 2)).clamp_min(1e-20) / heard.sum((1, 2)).clamp_min(1e-20)
@@ -215,8 +205,3 @@ class Levelled:
     def __call__(self, amounts: Parameters, clean: Speech) -> Speech:
         """The carrier's output at the loudness of ``clean``."""
         return with_loudness_of(self.carrier(amounts, clean), clean, self.sample_rate)
-
-
-@lru_cache(maxsize=32)
-def _interpolation(bins: int, sample_rate: int, bands: int, device: torch.device) -> Tensor:
-    return band_interpolation(torch.linspace(0.0, sample_rate / 2, bins), bands).to(device)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxveil.audio.bands import band_interpolation
+from voxveil.audio.bands import band_interpolation, equalised
 from voxveil.audio.spectrum import Stft, power
 from voxveil.roles import Speech
 
@@ -44,11 +44,7 @@ class EqualiseBack:
         """The equalised speech; its loudness is left to the gains, whose mean is 0 dB."""
         wanted_db = torch.tensor(AVERAGE_DB).to(speech)
         gains_db = (wanted_db - band_levels_db(speech, self.sample_rate)).clamp(-RANGE_DB, RANGE_DB)
-        # Room for the response of the filter, which would wrap around otherwise.
-        size = speech.shape[-1] + self.sample_rate // 16
-        frequencies_hz = torch.linspace(0.0, self.sample_rate / 2, size // 2 + 1).to(speech)
-        gain = 10.0 ** (gains_db @ band_interpolation(frequencies_hz, len(AVERAGE_DB)).T / 20.0)
-        return torch.fft.irfft(torch.fft.rfft(speech, size) * gain, size)[..., : speech.shape[-1]]
+        return equalised(speech, gains_db, self.sample_rate)
 
 
 def band_levels_db(speech: Speech, sample_rate: int) -> Float[Tensor, "batch band"]:
