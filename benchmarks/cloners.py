@@ -133,7 +133,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "cloners.json").write_text(json.dumps(rows, indent=1) + "\n")
     (options.out / "cloners.md").write_text(table(rows, JUDGES, REFERENCES))
-    picture(seen).savefig(options.out / "cloners.png", dpi=110)
+    picture(seen).savefig(options.out / "cloners.png", dpi=80)
 
 
 if __name__ == "__main__":

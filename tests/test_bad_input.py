@@ -218,7 +218,7 @@ def test_a_full_disk(tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "named"),
     [
-        (["--method", "cloak"], NAME_OR_SETTING, ["cloak", "there is: veil"]),
+        (["--method", "cloak"], NAME_OR_SETTING, ["cloak", "there is: antifake", "veil, voicecloak"]),
         (["--against", "nobody"], NO_MODEL, ["nobody", "DV-COS"]),
         (["--against", "ge2e,nobody"], NO_MODEL, ["nobody", "DV-COS"]),
         (["--against", ""], NAME_OR_SETTING, ["ge2e"]),

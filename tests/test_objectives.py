@@ -45,10 +45,12 @@ def like(speech: Tensor) -> Tensor:
 def numpy_distance(one: np.ndarray, other: np.ndarray, kind: str) -> np.ndarray:
     if kind == "mse":
         return np.square(one - other).mean(-1)
+    if kind == "euclidean":
+        return np.linalg.norm(one - other, axis=-1)
     return 1.0 - (one * other).sum(-1) / np.linalg.norm(one, axis=-1) / np.linalg.norm(other, axis=-1)
 
 
-@pytest.mark.parametrize("kind", ["cosine", "mse"])
+@pytest.mark.parametrize("kind", ["cosine", "mse", "euclidean"])
 @pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("targeted", [True, False])
 def test_the_seed_equation(kind: str, weight: float, targeted: bool) -> None:
@@ -62,7 +64,7 @@ def test_the_seed_equation(kind: str, weight: float, targeted: bool) -> None:
     assert np.allclose(attack(adversarial).numpy(), wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["cosine", "mse"])
+@pytest.mark.parametrize("kind", ["cosine", "mse", "euclidean"])
 def test_distances_are_zero_for_the_same_and_the_gradients_are_right(kind: str) -> None:
     embeddings = torch.randn(3, 8, dtype=torch.float64)
     assert torch.allclose(embedding_distance(embeddings, embeddings, kind), torch.zeros(3, dtype=torch.float64))

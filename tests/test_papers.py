@@ -74,9 +74,9 @@ def test_the_numbers_are_percents_of_cells(grids: dict[str, Grid]) -> None:
     assert len(accepted) == 17 * 4
     assert accepted[("none", "none", "none", "sv2tts", "XV-COS (criterion far1)")] == 46.492
     assert papers["voxstructor-table-2"].numbers["accepted %"][("none",) * 4 + ("RN-COS",)] == pytest.approx(98.977)
-    phonepure = ("antifake", "none", "phonepure", "sv2tts", "DV-COS")
+    phonepure = ("antifake (effort thorough)", "none", "phonepure", "sv2tts", "DV-COS")
     assert papers["de-antifake-table-1"].numbers["accepted %"][phonepure] == 74.4
-    duta = ("voicecloak", "none", "none", "duta-vc", "ecapa-voxceleb")
+    duta = ("voicecloak (effort thorough)", "none", "none", "duta-vc", "ecapa-voxceleb")
     assert papers["voicecloak-table-4"].numbers["DSR %"][duta] == 73.92
 
 

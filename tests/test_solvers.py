@@ -229,3 +229,20 @@ def test_expectation_chains_its_transforms(clean: Tensor) -> None:
 
     got = Expectation(lambda x: x.mean(-1), [Shift(), Double()])(clean)
     assert torch.allclose(got, 2.0 * (clean.mean(-1) + 1.0))
+
+
+def test_a_descent_goes_on_where_another_ended(clean: Tensor, generator: torch.Generator) -> None:
+    carrier, goal = Additive(Linf(0.02)), towards(0.9 * clean)
+    whole, first = (Descent(steps, 0.1, start=0.3) for steps in (7, 3))
+    begin = whole.start_at(carrier, clean, generator)
+    once = whole.free(goal, carrier, clean, begin)
+    twice = Descent(4, 0.1).free(goal, carrier, clean, first.free(goal, carrier, clean, begin))
+    assert torch.equal(once[0], twice[0]) and not torch.equal(once[0], begin[0])
+
+
+def test_stages_fall_by_equal_factors() -> None:
+    falling = Descent(steps=1000, step_size=0.02, last_step_size=0.9**9, stages=10)
+    sizes = [falling.step_size_at(index) for index in range(1000)]
+    assert sizes == pytest.approx([0.02 * 0.9 ** (index // 100) for index in range(1000)])
+    few = [Descent(5, 1.0, last_step_size=0.5, stages=1).step_size_at(index) for index in range(5)]
+    assert few == [1.0] * 5

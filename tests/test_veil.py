@@ -19,7 +19,8 @@ from voxveil.audio.files import read
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.metrics.quality import pesq
 from voxveil.models.speaker.ge2e import GE2E
-from voxveil.protectors.veil import STRENGTHS, Veil, mono_mix
+from voxveil.protectors.channels import mono_mix
+from voxveil.protectors.veil import STRENGTHS, Veil
 from voxveil.verify.verifier import Verifier
 
 pytestmark = pytest.mark.weights

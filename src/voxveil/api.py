@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 
 from voxveil import catalog, report
 from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
-from voxveil.loading import available, check_device, embedder, encoder_and_scorer, verifier
+from voxveil.loading import available, check_device, converter, embedder, encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
 from voxveil.protectors.long_files import LongFile
 from voxveil.protectors.order import EffortName, Order, StrengthName
@@ -113,8 +114,9 @@ def make_protector(
     target: str,
     against: tuple[str, ...],
     device: str,
+    **settings: Any,
 ) -> Protector:
-    """The protector that these words describe.
+    """The protector that these words describe; ``settings`` are those of the method's own recipe.
 
     Raises :class:`~voxveil.errors.VoxveilError` for unknown words, and what its parts raise.
     """
@@ -134,8 +136,9 @@ def make_protector(
         quality_floor=quality,
         quality=_batch_pesq if quality is not None else None,
         expected=tuple(catalog.part("purifier", name)(SAMPLE_RATE) for name in EXPECTED),
+        converter=partial(converter, catalog.ATTACKED[method], device) if method in catalog.ATTACKED else None,
     )
-    made: Protector = recipe(order)
+    made: Protector = recipe(order, **settings)
     return made
 
 

@@ -66,7 +66,16 @@ PARTS: dict[str, dict[str, str]] = {
         "sv2tts": "voxveil.clone.sv2tts:SV2TTSCloner",
     },
     # How a protector is made of an order (voxveil.protectors.order).
-    "method": {"veil": "voxveil.protectors.veil:veil"},
+    "method": {
+        "antifake": "voxveil.protectors.antifake:antifake",
+        "attackvc": "voxveil.protectors.attackvc:attackvc",
+        "attackvc-mel": "voxveil.protectors.attackvc_mel:attackvc_mel",
+        "clearmask": "voxveil.protectors.clearmask:clearmask",
+        "veil": "voxveil.protectors.veil:veil",
+        "voicecloak": "voxveil.protectors.voicecloak:voicecloak",
+        "voiceguard": "voxveil.protectors.voiceguard:voiceguard",
+        "white-noise": "voxveil.protectors.white_noise:white_noise",
+    },
     # What listeners would say of a clip: (sound, sample rate) → mean opinion score.
     "opinion": {"dnsmos": "voxveil.metrics.mos:dnsmos_overall", "nisqa": "voxveil.metrics.mos:nisqa"},
     # What an attacker does to wash a protection out: (sample rate) → transform.
@@ -91,6 +100,9 @@ COMPOSED = {
 }
 """The networks that a composed cloner takes, by their part in it, and the architecture of each."""
 
+ATTACKED = {"attackvc-mel": "adain-vc", "voicecloak": "diffvc"}
+"""The voice converter that a method attacks, of those that attack one."""
+
 ENSEMBLE = ("ge2e", "ecapa", "xvector", "resnetse34l", "ivector")
 """The speaker encoders that are attacked and judge if nobody says otherwise."""
 
@@ -110,8 +122,8 @@ SYSTEMS = {
 def names(kind: str) -> list[str]:
     """The names of all parts of a kind.
 
-    >>> names("method")
-    ['veil']
+    >>> names("recogniser")
+    ['pocketsphinx']
     """
     return sorted(PARTS[kind])
 
@@ -119,9 +131,9 @@ def names(kind: str) -> list[str]:
 def part(kind: str, name: str) -> Any:
     """The part ``name``; raises :class:`~voxveil.errors.VoxveilError` for an unknown one, listing what there is.
 
-    >>> part("method", "cloak")
+    >>> part("scorer", "plda")
     Traceback (most recent call last):
-    voxveil.errors.VoxveilError: There is no method 'cloak'; there is: veil.
+    voxveil.errors.VoxveilError: There is no scorer 'plda'; there is: cosine, euclidean.
     """
     if name not in PARTS[kind]:
         raise VoxveilError(f"There is no {kind} '{name}'; there is: {', '.join(names(kind))}.")

@@ -52,9 +52,11 @@ def known_settings(station: str, name: str) -> list[str]:
 
     >>> known_settings("channel", "white-noise"), known_settings("cloner", "adain-vc")
     (['snr_db'], ['adaptation_steps'])
+    >>> known_settings("protection", "voicecloak")
+    ['strength', 'quality', 'effort', 'against', 'without']
     """
     if station == "protection":
-        return [] if name in CONTROLS else list(PROTECTION_SETTINGS)
+        return [] if name in CONTROLS else [*PROTECTION_SETTINGS, *_own_settings(name)]
     if station == "verifier":
         return ["criterion"]
     if station == "cloner" and name in programs.names():
@@ -84,12 +86,17 @@ def weights(station: str, part: Part) -> list[str]:
         return []
     if station == "protection":
         against = dict(part.settings).get("against", catalog.ENSEMBLE)
-        return [sha for name in against for sha in weights("verifier", Part(name))]
+        attacked = [catalog.ATTACKED[part.name]] if part.name in catalog.ATTACKED else []
+        known = [name for name in attacked if name in hub.names()]  # what there is not, out_of_reach says
+        return [*(sha for name in against for sha in weights("verifier", Part(name))), *_sha256(known)]
     if station == "verifier":
         encoder, scorer = loading.encoder_and_scorer(part.name)
-        cards = [encoder, loading.plda_of(encoder)] if scorer == "plda" else [encoder]
-        return [hub.card(card).weights.sha256 for card in cards]
-    return [hub.card(card).weights.sha256 for card in cloning.cards_of(part.name)]
+        return _sha256([encoder, loading.plda_of(encoder)] if scorer == "plda" else [encoder])
+    return _sha256(cloning.cards_of(part.name))
+
+
+def _sha256(cards: Iterable[str]) -> list[str]:
+    return [hub.card(card).weights.sha256 for card in cards]
 
 
 def opinion_weights(names: Iterable[str]) -> list[str]:
@@ -98,15 +105,21 @@ def opinion_weights(names: Iterable[str]) -> list[str]:
     >>> len(opinion_weights(["nisqa", "dnsmos"]))
     1
     """
-    return [hub.card(name).weights.sha256 for name in names if name in hub.names()]
+    return _sha256(name for name in names if name in hub.names())
 
 
 def protector(part: Part, device: str) -> Protector:
     """A protection that is no control."""
     said = {**PROTECTION_SETTINGS, **dict(part.settings)}
-    return make_protector(
-        part.name, said["strength"], said["quality"], said["effort"], "auto", tuple(said["against"]), device
-    )
+    own = {name: said[name] for name in _own_settings(part.name) if name in said}
+    against = tuple(said["against"])
+    return make_protector(part.name, said["strength"], said["quality"], said["effort"], "auto", against, device, **own)
+
+
+def _own_settings(method: str) -> list[str]:
+    """What a method's recipe takes beside the order."""
+    _, *own = inspect.signature(catalog.part("method", method)).parameters
+    return own
 
 
 def transform(station: str, part: Part, seed: int) -> Transform:

@@ -205,3 +205,28 @@ class Levelled:
     def __call__(self, amounts: Parameters, clean: Speech) -> Speech:
         """The carrier's output at the loudness of ``clean``."""
         return with_loudness_of(self.carrier(amounts, clean), clean, self.sample_rate)
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """A carrier whose output stays within full scale, whatever its budget allows.
+
+    >>> from voxveil.perturb.budgets import Linf
+    >>> Clipped(Additive(Linf(1.0)))((torch.tensor([[1.0, -0.5]]),), torch.full((1, 2), 0.25)).tolist()
+    [[1.0, -0.25]]
+    """
+
+    carrier: Carrier
+
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """Those of the carrier."""
+        return self.carrier.budgets
+
+    def shapes(self, clean: Speech) -> tuple[tuple[int, ...], ...]:
+        """Those of the carrier."""
+        return self.carrier.shapes(clean)
+
+    def __call__(self, amounts: Parameters, clean: Speech) -> Speech:
+        """The carrier's output, clipped to −1 … 1."""
+        return self.carrier(amounts, clean).clamp(-1.0, 1.0)

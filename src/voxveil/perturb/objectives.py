@@ -20,17 +20,20 @@ from torch import Tensor
 
 from voxveil.roles import Embedder, Loss, Objective, Speech
 
-Distance = Literal["cosine", "mse"]
+Distance = Literal["cosine", "mse", "euclidean"]
 
 
 def embedding_distance(one: Tensor, other: Tensor, kind: Distance) -> Loss:
-    """1 − cos(one, other), or the mean squared difference, of each pair of embeddings [batch, dim].
+    """1 − cos(one, other), the mean squared or the Euclidean difference of each pair of embeddings [batch, dim].
 
     >>> embedding_distance(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]), "cosine").tolist()
     [1.0]
     """
     if kind == "mse":
         return (one - other).square().mean(-1)
+    if kind == "euclidean":
+        # Its gradient at no difference at all is 0.
+        return torch.linalg.vector_norm(one - other, dim=-1)
     return 1.0 - torch.cosine_similarity(one, other, dim=-1)
 
 

@@ -29,8 +29,9 @@ class Descent:
     """Settings of the loop.
 
     ``step_size`` is a share of the budget for ``"sign"`` and Adam's learning rate on the free parameters for
-    ``"adam"``; it falls linearly to ``last_step_size`` of itself. ``bound`` is how the budget is held. ``momentum`` is
-    the decay of the running gradient (Adam: β₁). ``start`` is the spread of the random start (0: start from clean).
+    ``"adam"``; it falls linearly to ``last_step_size`` of itself, or by equal factors in as many ``stages``. ``bound``
+    is how the budget is held. ``momentum`` is the decay of the running gradient (Adam: β₁). ``start`` is the spread of
+    the random start (0: start from clean).
     """
 
     steps: int
@@ -40,6 +41,7 @@ class Descent:
     momentum: float = 0.0
     start: float = 0.0
     last_step_size: float = 1.0
+    stages: int | None = None
 
     def __call__(
         self,
@@ -56,34 +58,60 @@ class Descent:
         ``limits`` are the budgets' radii where they are known already or have been scaled; ``generator`` is a CPU
         generator, so that one seed gives one result.
         """
-        budgets = carrier.budgets
         limits = limits or radii(carrier, clean)
-        hold = [budget.squash if self.bound == "squash" else budget.project for budget in budgets]
+        begin = self.start_at(carrier, clean, generator)
+        return self.held(self.free(objective, carrier, clean, begin, gradient, limits, progress), carrier, limits)
 
-        def amounts(parameters: Parameters) -> Parameters:
-            held = (h(p) for h, p in zip(hold, parameters, strict=True))
-            return tuple(limit * p for limit, p in zip(limits, held, strict=True))
+    def start_at(self, carrier: Carrier, clean: Speech, generator: torch.Generator) -> Parameters:
+        """The parameters to begin with, drawn from ``generator``."""
+        drawn = (torch.randn(s, generator=generator, dtype=clean.dtype) for s in carrier.shapes(clean))
+        return tuple((self.start * p).to(clean.device) for p in drawn)
+
+    def held(self, parameters: Parameters, carrier: Carrier, limits: Parameters) -> Parameters:
+        """The amounts that ``parameters`` stand for, inside the carrier's budgets."""
+        hold = (budget.squash if self.bound == "squash" else budget.project for budget in carrier.budgets)
+        return tuple(limit * h(p) for limit, h, p in zip(limits, hold, parameters, strict=True))
+
+    def free(
+        self,
+        objective: Objective,
+        carrier: Carrier,
+        clean: Speech,
+        begin: Parameters,
+        gradient: Gradient | None = None,
+        limits: Parameters | None = None,
+        progress: Progress | None = None,
+    ) -> Parameters:
+        """The parameters where the descent from ``begin`` ends, from which another can go on."""
+        limits = limits or radii(carrier, clean)
 
         def loss(parameters: Parameters) -> Loss:
-            return objective(carrier(amounts(parameters), clean))
+            return objective(carrier(self.held(parameters, carrier, limits), clean))
 
-        parameters = self._start(carrier, clean, generator)
+        parameters = begin
         step = _Adam(parameters, self.momentum) if self.rule == "adam" else _Sign(parameters, self.momentum)
         source = gradient or Autograd()
         for index in range(self.steps):
             _, slopes = source(loss, parameters)
-            size = self.step_size * (1.0 - (1.0 - self.last_step_size) * index / self.steps)
+            size = self.step_size_at(index)
             parameters = tuple(p - size * d for p, d in zip(parameters, step(slopes), strict=True))
             if self.bound == "project":
-                parameters = tuple(h(p) for h, p in zip(hold, parameters, strict=True))
+                parameters = tuple(b.project(p) for b, p in zip(carrier.budgets, parameters, strict=True))
             if progress is not None:
                 progress((index + 1) / self.steps)
-        with torch.no_grad():
-            return amounts(parameters)
+        return parameters
 
-    def _start(self, carrier: Carrier, clean: Speech, generator: torch.Generator) -> Parameters:
-        drawn = (torch.randn(s, generator=generator, dtype=clean.dtype) for s in carrier.shapes(clean))
-        return tuple((self.start * p).to(clean.device) for p in drawn)
+    def step_size_at(self, index: int) -> float:
+        """The size of step ``index`` (from 0).
+
+        >>> falling = Descent(steps=4, step_size=1.0, last_step_size=0.25, stages=3)
+        >>> [falling.step_size_at(index) for index in range(4)]
+        [1.0, 1.0, 0.5, 0.25]
+        """
+        if self.stages is None:
+            return self.step_size * (1.0 - (1.0 - self.last_step_size) * index / self.steps)
+        stage = index * self.stages // self.steps
+        return self.step_size * float(self.last_step_size ** (stage / max(1, self.stages - 1)))
 
 
 def radii(carrier: Carrier, clean: Speech) -> Parameters:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from torch import nn
+
+from voxveil.errors import ModelUnavailableError
 from voxveil.roles import Loss, Speech, Transform
 from voxveil.verify.verifier import Verifier
 
@@ -21,7 +24,8 @@ class Order:
     led away and what that may cost, ``effort`` how long to think; every recipe says what they mean for it. ``target``
     is another speaker's speech [1, time] at 16 kHz to steer to; None leaves that to the recipe. ``quality`` judges
     (clean, protected) [batch, time] → [batch], and ``quality_floor`` is what it must not fall below. ``expected`` are
-    purifiers at 16 kHz that attackers are expected to use; gradients pass them.
+    purifiers at 16 kHz that attackers are expected to use; gradients pass them. ``converter`` loads the voice converter
+    that the method attacks.
 
     >>> Order(victims=()).strength
     'medium'
@@ -34,3 +38,17 @@ class Order:
     quality_floor: float | None = None
     quality: Callable[[Speech, Speech], Loss] | None = None
     expected: tuple[Transform, ...] = ()
+    converter: Callable[[], nn.Module] | None = None
+
+    def attacked(self) -> Any:
+        """The voice converter that the method attacks.
+
+        Raises :class:`~voxveil.errors.ModelUnavailableError` where the order has none.
+
+        >>> Order(victims=()).attacked()
+        Traceback (most recent call last):
+        voxveil.errors.ModelUnavailableError: This method attacks a voice converter, and the order names none.
+        """
+        if self.converter is None:
+            raise ModelUnavailableError("This method attacks a voice converter, and the order names none.")
+        return self.converter()

@@ -25,10 +25,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
-from voxveil.audio.levels import rms
 from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import GainMask
@@ -37,13 +36,15 @@ from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
 from voxveil.perturb.solvers import adam
+from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.order import Order
+from voxveil.protectors.target_voice import check_target
+from voxveil.protectors.victims import SAMPLE_RATE, check_victims
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech, Transform
 from voxveil.transforms.crop import RandomStart
 from voxveil.transforms.microphone import RandomMicrophone
 from voxveil.verify.verifier import Verifier
 
-SAMPLE_RATE = 16_000
 IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
 """λ of every encoder at first, and how much it rises in a step for a cosine that is too large by 1."""
 
@@ -52,11 +53,12 @@ RANDOM_START_S = 0.8
 COLOUR_DB, SNR_DB = 3.0, (20.0, 40.0)
 """How much microphones differ, and how far their noise lies below the speech."""
 
+MICROPHONES = 3
+"""So many times as probable as each purifier."""
+
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
 FLOOR_QUALITY_WEIGHTS = (3.0, 10.0)
-
-Channels = Float[Tensor, "batch channel time"]
 
 
 @dataclass(frozen=True)
@@ -125,22 +127,23 @@ class Veil:
     sample_rate = SAMPLE_RATE
 
     def __post_init__(self) -> None:
-        encoders = [victim.embedder for victim in self.victims]
-        if not encoders or any(e.sample_rate != SAMPLE_RATE or not e.differentiable for e in encoders):
-            raise ValueError("veil needs at least one verifier, their embedders differentiable and at 16 kHz")
+        check_victims("veil", self.victims)
         if self.quality_floor is not None and self.quality is None:
             raise ValueError("a quality floor needs a quality measure")
 
     def __call__(self, speech: Channels, seed: int, progress: Progress | None = None) -> Channels:
-        """The protected speech: found on the mono mix of each clip, applied to all of its channels."""
+        """The protected speech: found on the mono mix of each clip, applied to all of its channels.
+
+        Raises :class:`~voxveil.errors.BadInputError` for a target that is taken for the speaker.
+        """
         clean = mono_mix(speech)
+        if self.target is not None:
+            check_target(self.victims, clean, self.target)
         carrier = self.carrier()
         amounts = self._solve(carrier, clean, seed, progress)
         if self.quality_floor is not None:
             amounts = self._within_floor(carrier, amounts, clean, seed)
-        with torch.no_grad():
-            every = tuple(a.repeat_interleave(speech.shape[1], 0) for a in amounts)
-            return carrier(every, speech.flatten(0, 1)).view_as(speech)
+        return on_every_channel(carrier, amounts, speech)
 
     def _solve(self, carrier: Carrier, clean: Speech, seed: int, progress: Progress | None = None) -> Parameters:
         generator = torch.Generator().manual_seed(seed)
@@ -158,7 +161,7 @@ class Veil:
             attacks = [self._attack(victim, clean) for victim in self.victims]
         victims = Weighted(tuple((1.0, attack) for attack in attacks))
         microphone = RandomMicrophone(SAMPLE_RATE, COLOUR_DB, SNR_DB, generator)
-        hearing = OneOf((microphone, *self.expected), generator)
+        hearing = OneOf((microphone,) * MICROPHONES + self.expected, generator)
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
         return Weighted(
             (
@@ -220,16 +223,3 @@ def veil(order: Order) -> Veil:
 
 def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:
     return value.to(amounts.device).view(-1, *([1] * (amounts.dim() - 1)))
-
-
-def mono_mix(speech: Channels) -> Speech:
-    """The mean of the channels, or the loudest channel of clips whose channels cancel (one of them inverted).
-
-    >>> mono_mix(torch.tensor([[[1.0, -1.0], [-1.0, 1.0]]])).tolist()
-    [[1.0, -1.0]]
-    """
-    mix = speech.mean(1)
-    levels = rms(speech)[..., 0]
-    loudest = speech[torch.arange(speech.shape[0], device=speech.device), levels.argmax(1)]
-    cancelled = rms(mix) < 0.1 * levels.amax(1, keepdim=True)
-    return torch.where(cancelled, loudest, mix)
