@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 from running import DATA, ENVIRONMENT, command, one_sentence, voxveil, voxveil_here
 from tiny import corpus as recorded
-from tiny import tiny_card
+from tiny import tiny_card, untrained_card
 
+from voxveil import catalog
 from voxveil.bench.doubts import doubts
 from voxveil.bench.export import rows_of, write_csv, write_parquet
 from voxveil.bench.grid import Grid, read_grid
@@ -324,6 +325,21 @@ def test_a_benchmark_can_fail_and_says_so() -> None:
     weak = [*good, _rate("none", 20, "parrot"), _rate("another-speaker", 10, "parrot")]
     assert "does not clone" in doubts(weak, 10)[0]
     assert "2 speakers" in doubts(good, speakers=2)[0]
+
+
+def test_a_run_notices_an_idle_protection_and_a_verifier_of_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(catalog.PARTS["method"], "idle", "tiny:idle")
+    card = str(untrained_card(tmp_path))
+    parts = dict.fromkeys(STATIONS, (NONE,))
+    parts |= {"protection": (Part("idle"),), "verifier": (Part(card), Part("XV-COS"))}
+    run(Grid("failing", DATA, parts, speakers=4, references=1, contents=1, clip_s=3.0), None, tmp_path / "run")
+    (text, _, page) = write_report(tmp_path / "run", tmp_path / "report")
+    for place in (text, page):
+        said = place.read_text()
+        assert f"{card} accepts " in said and said.count("tells nobody apart") == 1
+        assert "idle protects from nothing here" in said
 
 
 def test_rows_leave_as_csv_and_parquet_and_as_a_report(

@@ -14,12 +14,10 @@ from torch import Tensor
 
 from conftest import tone
 from voxveil.audio.levels import k_weighting, rms
-from voxveil.perturb.expectation import OneOf
 from voxveil.perturb.gradients import StraightThrough
 from voxveil.roles import Transform
 from voxveil.transforms.crop import RandomStart
 from voxveil.transforms.filters import BandPass
-from voxveil.transforms.microphone import RandomMicrophone
 from voxveil.transforms.noise import WhiteNoise
 from voxveil.transforms.quantise import Quantise
 from voxveil.transforms.resample import BandLimit
@@ -34,37 +32,11 @@ TRANSFORMS: dict[str, Callable[[int], Transform]] = {
     "crop": lambda seed: RandomStart(4000, seeded(seed)),
     "telephone": lambda _: BandPass(300.0, 3400.0, 16_000),
     "noise": lambda seed: WhiteNoise(20.0, seeded(seed)),
-    "microphone": lambda seed: RandomMicrophone(16_000, 6.0, (10.0, 30.0), seeded(seed)),
-    "one of two": lambda seed: OneOf((WhiteNoise(20.0, seeded(seed)), WhiteNoise(10.0, seeded(seed))), seeded(seed)),
     "noise, straight through": lambda seed: StraightThrough(WhiteNoise(20.0, seeded(seed))),
     "8 bits": lambda _: Quantise(8),
     "8 kHz": lambda _: BandLimit(8000, 16_000),
     "room": lambda seed: Room(0.3, 6.0, 16_000, seeded(seed)),
 }
-
-
-def test_a_microphone_colours_every_clip_its_own_way(speech: Tensor) -> None:
-    """Without noise it is a filter: its spectrum over the clip's own is smooth, and as far from 1 as it is told."""
-    quiet = RandomMicrophone(16_000, 6.0, (200.0, 201.0), seeded(0))
-    clips = torch.randn(64, 16_000, generator=seeded(1))
-    heard = quiet(clips)
-    response_db = 20.0 * (torch.fft.rfft(heard)[:, 200:7900] / torch.fft.rfft(clips)[:, 200:7900]).abs().log10()
-    assert 3.0 < float(response_db.std()) < 7.0
-    assert float(response_db.mean(1).std()) > 1.0, "or all clips would sound through the same one"
-    assert float(response_db.diff(dim=1).abs().median()) < 0.05
-    noisy = RandomMicrophone(16_000, 0.0, (10.0, 30.0), seeded(0))(clips)
-    snr_db = 20.0 * (rms(clips) / rms(noisy - clips)).log10()
-    assert 10.0 - 0.1 < float(snr_db.min()) < 13.0 and 27.0 < float(snr_db.max()) < 30.1
-
-
-def test_one_of_several_is_each_of_them_now_and_then(speech: Tensor) -> None:
-    either = OneOf((Quantise(8), Quantise(4)), seeded(0))
-    drawn = [either(speech) for _ in range(20)]
-    coarse = sum(torch.equal(one, Quantise(4)(speech)) for one in drawn)
-    fine = sum(torch.equal(one, Quantise(8)(speech)) for one in drawn)
-    assert coarse + fine == 20 and coarse > 3 and fine > 3
-    assert either.differentiable == Quantise(8).differentiable and either.keeps_length
-    assert not OneOf((Quantise(8), RandomStart(9, seeded(0))), seeded(0)).keeps_length
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

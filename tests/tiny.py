@@ -41,6 +41,14 @@ def tiny_card(folder: Path, name: str = "tiny", seed: int = 0, threshold: float 
     return _written(folder, name, "speaker encoder", weights, Network("xvector", SIZE), thresholds)
 
 
+def untrained_card(folder: Path) -> Path:
+    """The card of a network as it was initialised, at a threshold that would do for a trained one."""
+    torch.manual_seed(0)
+    weights = write_weights(XVector(**SIZE).eval(), folder, "untrained")
+    thresholds = {"cosine": {"eer": Figure(0.5, "nobody's")}}
+    return _written(folder, "untrained", "speaker encoder", weights, Network("xvector", SIZE), thresholds)
+
+
 def tiny_plda(folder: Path, encoder: str = "tiny") -> Path:
     size = {"dim": SIZE["dim"], "kept": 8}
     weights = write_weights(Plda(**size), folder, f"{encoder}-plda")
@@ -64,3 +72,16 @@ def corpus(folder: Path, *speakers: str, takes: tuple[int, ...] = (1, 2)) -> Pat
         for take in takes:
             shutil.copy(DATA / f"{speaker}-{take}.flac", folder / speaker)
     return folder
+
+
+class Idle:
+    """A protector that does nothing, as a benchmark must be able to notice."""
+
+    sample_rate = 16_000
+
+    def __call__(self, speech: torch.Tensor, seed: int, progress: object = None) -> torch.Tensor:
+        return speech.clone()
+
+
+def idle(order: object) -> Idle:
+    return Idle()

@@ -23,8 +23,6 @@ from voxveil.roles import Loss, Progress, Protector, Speech
 
 SAMPLE_RATE = 16_000
 LEAST_SECONDS = 0.5
-EXPECTED = ("equalise-back",)
-"""Purifiers that protections are made to outlast."""
 _BLOCK_S = 10.0
 
 
@@ -135,7 +133,6 @@ def make_protector(
         target=None if target == "auto" else _target_speech(Path(target)),
         quality_floor=quality,
         quality=_batch_pesq if quality is not None else None,
-        expected=tuple(catalog.part("purifier", name)(SAMPLE_RATE) for name in EXPECTED),
         converter=partial(converter, catalog.ATTACKED[method], device) if method in catalog.ATTACKED else None,
     )
     made: Protector = recipe(order, **settings)

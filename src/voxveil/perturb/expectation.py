@@ -11,38 +11,6 @@ from voxveil.roles import Loss, Objective, Speech, Transform
 
 
 @dataclass(frozen=True)
-class OneOf:
-    """One of the ``transforms`` on every call, all equally probable: nobody knows what will be done to a recording.
-
-    >>> class Half:
-    ...     differentiable, random, keeps_length = True, False, True
-    ...     def __call__(self, speech):
-    ...         return speech / 2
-    >>> OneOf((Half(), Half()), torch.Generator().manual_seed(0))(torch.tensor([[4.0]])).tolist()
-    [[2.0]]
-    """
-
-    transforms: tuple[Transform, ...]
-    generator: torch.Generator
-    random = True
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether all of them are."""
-        return all(transform.differentiable for transform in self.transforms)
-
-    @property
-    def keeps_length(self) -> bool:
-        """Whether all of them do."""
-        return all(transform.keeps_length for transform in self.transforms)
-
-    def __call__(self, speech: Speech) -> Speech:
-        """The speech after the one that was drawn."""
-        drawn = int(torch.randint(len(self.transforms), (), generator=self.generator))
-        return self.transforms[drawn](speech)
-
-
-@dataclass(frozen=True)
 class Expectation:
     """mean_i objective(t_i(x′)): ``draws`` of the transforms, each applied one after the other.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import nn
 
 from voxveil.errors import ModelUnavailableError
-from voxveil.roles import Loss, Speech, Transform
+from voxveil.roles import Loss, Speech
 from voxveil.verify.verifier import Verifier
 
 StrengthName = Literal["light", "medium", "strong"]
@@ -23,9 +23,8 @@ class Order:
     ``victims`` are the verifiers whose speaker encoders are to be led astray. ``strength`` says how far the voice is
     led away and what that may cost, ``effort`` how long to think; every recipe says what they mean for it. ``target``
     is another speaker's speech [1, time] at 16 kHz to steer to; None leaves that to the recipe. ``quality`` judges
-    (clean, protected) [batch, time] → [batch], and ``quality_floor`` is what it must not fall below. ``expected`` are
-    purifiers at 16 kHz that attackers are expected to use; gradients pass them. ``converter`` loads the voice converter
-    that the method attacks.
+    (clean, protected) [batch, time] → [batch], and ``quality_floor`` is what it must not fall below. ``converter``
+    loads the voice converter that the method attacks.
 
     >>> Order(victims=()).strength
     'medium'
@@ -37,7 +36,6 @@ class Order:
     target: Speech | None = None
     quality_floor: float | None = None
     quality: Callable[[Speech, Speech], Loss] | None = None
-    expected: tuple[Transform, ...] = ()
     converter: Callable[[], nn.Module] | None = None
 
     def attacked(self) -> Any:

@@ -5,9 +5,7 @@ For speaker encoders E_k with thresholds t_k, speech x, carrier c and parameters
     minimise  Σ_k λ_k · max(cos(E_k(c(p, x)), E_k(x)) − cos(acos t_k + margin), 0)    the voice is not recognised …
               + q · loudness disturbance + i · envelope distortion                     … and sounds the same
 
-in expectation over random framings, microphones and purifiers, by Adam with a change of variables. What fools the known
-encoders through any microphone fools others too: the microphone costs no quality and lowers the scores of encoders that
-nobody attacked (``docs/results/tried.md``). λ_k rises for as long as a clip has not left
+over random framings of the speech, by Adam with a change of variables. λ_k rises for as long as a clip has not left
 encoder k by the margin; all further steps go into quality. The margin makes up for how far a single clip lies from its
 speaker's place, and as an angle it means the same for every encoder, whatever its threshold. The carrier is a static
 24-band equaliser times a mask over time and frequency, both within a range in dB, at the loudness of the original. With
@@ -31,7 +29,7 @@ from torch import Tensor
 from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import GainMask
-from voxveil.perturb.expectation import Expectation, OneOf
+from voxveil.perturb.expectation import Expectation
 from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
@@ -40,9 +38,8 @@ from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.order import Order
 from voxveil.protectors.target_voice import check_target
 from voxveil.protectors.victims import SAMPLE_RATE, check_victims
-from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech, Transform
+from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
 from voxveil.transforms.crop import RandomStart
-from voxveil.transforms.microphone import RandomMicrophone
 from voxveil.verify.verifier import Verifier
 
 IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
@@ -50,12 +47,6 @@ IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
 
 ENVELOPE_WEIGHT = 14.0
 RANDOM_START_S = 0.8
-COLOUR_DB, SNR_DB = 3.0, (20.0, 40.0)
-"""How much microphones differ, and how far their noise lies below the speech."""
-
-MICROPHONES = 3
-"""So many times as probable as each purifier."""
-
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
 FLOOR_QUALITY_WEIGHTS = (3.0, 10.0)
@@ -99,8 +90,7 @@ class Veil:
     ``victims`` are the verifiers whose speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is
     another speaker's speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] →
     [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more
-    weight on quality, and what still falls below is scaled down until it holds. ``expected`` are purifiers that it is
-    to outlast.
+    weight on quality, and what still falls below is scaled down until it holds.
 
     >>> from voxveil.verify.scorers import cosine
     >>> class Tilt:
@@ -122,7 +112,6 @@ class Veil:
     target: Speech | None = None
     quality_floor: float | None = None
     quality: Callable[[Speech, Speech], Loss] | None = None
-    expected: tuple[Transform, ...] = ()
 
     sample_rate = SAMPLE_RATE
 
@@ -160,12 +149,10 @@ class Veil:
         with torch.no_grad():
             attacks = [self._attack(victim, clean) for victim in self.victims]
         victims = Weighted(tuple((1.0, attack) for attack in attacks))
-        microphone = RandomMicrophone(SAMPLE_RATE, COLOUR_DB, SNR_DB, generator)
-        hearing = OneOf((microphone,) * MICROPHONES + self.expected, generator)
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
         return Weighted(
             (
-                (1.0, Expectation(victims, [hearing, framings])),
+                (1.0, Expectation(victims, [framings])),
                 (1.0, Listener(clean, SAMPLE_RATE, self.strength.quality_weight, ENVELOPE_WEIGHT)),
             )
         )
@@ -218,7 +205,7 @@ def veil(order: Order) -> Veil:
     ValueError: veil needs at least one verifier, their embedders differentiable and at 16 kHz
     """
     strength, steps = STRENGTHS[order.strength], EFFORT_STEPS[order.effort]
-    return Veil(order.victims, strength, steps, order.target, order.quality_floor, order.quality, order.expected)
+    return Veil(order.victims, strength, steps, order.target, order.quality_floor, order.quality)
 
 
 def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:
