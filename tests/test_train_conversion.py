@@ -144,7 +144,7 @@ def test_an_input_is_never_overwritten(tmp_path, monkeypatch, capsys):
         (["knn-vc"], 1, "either a recording or a text"),
         (["parrot", "--content", DATA / "slt-1.flac"], 1, "There is no cloner 'parrot'"),
         (["ecapa", "--content", DATA / "slt-1.flac"], 1, "There is no cloner 'ecapa'"),
-        (["seed-vc", "--content", DATA / "slt-1.flac"], 1, "--checkout"),
+        (["seed-vc", "--content", DATA / "slt-1.flac"], 7, "--checkout"),
         (["seed-vc", "--content", DATA / "slt-1.flac", "--checkout", "nowhere"], 7, "nowhere"),
         (["knn-vc", "--content", "missing.wav"], 3, "missing.wav does not exist"),
         (["knn-vc", "--text", "   "], 3, ""),

@@ -39,7 +39,7 @@ def names() -> list[str]:
     """The compositions of this package, sorted.
 
     >>> names()
-    ['sv2tts']
+    ['knn-vc', 'knn-vc-wavlm', 'sv2tts']
     """
     suffix = ".toml"
     found = (entry.name for entry in files("voxveil.clone.compositions").iterdir())
