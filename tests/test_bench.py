@@ -327,12 +327,14 @@ def test_a_benchmark_can_fail_and_says_so() -> None:
     assert "2 speakers" in doubts(good, speakers=2)[0]
 
 
-def test_a_run_notices_an_idle_protection_and_a_verifier_of_random_weights(
+def test_a_run_notices_parts_that_do_nothing_and_a_verifier_of_random_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(catalog.PARTS["method"], "idle", "tiny:idle")
+    monkeypatch.setitem(catalog.PARTS["purifier"], "mirror", "tiny:Mirror")
     card = str(untrained_card(tmp_path))
     parts = dict.fromkeys(STATIONS, (NONE,))
+    parts |= {"purification": (NONE, Part("mirror"), Part("resample"))}
     parts |= {"protection": (Part("idle"),), "verifier": (Part(card), Part("XV-COS"))}
     run(Grid("failing", DATA, parts, speakers=4, references=1, contents=1, clip_s=3.0), None, tmp_path / "run")
     (text, _, page) = write_report(tmp_path / "run", tmp_path / "report")
@@ -340,6 +342,7 @@ def test_a_run_notices_an_idle_protection_and_a_verifier_of_random_weights(
         said = place.read_text()
         assert f"{card} accepts " in said and said.count("tells nobody apart") == 1
         assert "idle protects from nothing here" in said
+        assert "mirror purifies nothing" in said and "resample purifies nothing" not in said
 
 
 def test_rows_leave_as_csv_and_parquet_and_as_a_report(

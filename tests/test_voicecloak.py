@@ -232,9 +232,11 @@ def test_each_loss_alone_leads_its_measure_the_right_way(converter: SimpleNamesp
 
 
 def test_a_loss_that_is_left_out_is_not_felt(converter: SimpleNamespace, clips: Tensor) -> None:
-    inside = cloak(converter, weights=only("identity"))
-    converter.network.decoder.register_forward_pre_hook(lambda *_: pytest.fail("the converter is not asked"))
-    inside(clips[:, None], seed=0)
+    decoded: list[int] = []
+    converter.network.decoder.register_forward_pre_hook(lambda *_: decoded.append(1))
+    alone = cloak(converter, weights=only("identity"))(clips[:, None], seed=0)
+    assert not decoded
+    assert not torch.equal(cloak(converter)(clips[:, None], seed=0), alone) and decoded
 
 
 def test_without_the_identity_no_encoder_is_asked_or_needed(converter: SimpleNamespace, clips: Tensor) -> None:

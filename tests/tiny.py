@@ -85,3 +85,15 @@ class Idle:
 
 def idle(order: object) -> Idle:
     return Idle()
+
+
+class Mirror:
+    """A purifier that gives back what it was given, as a benchmark must be able to notice."""
+
+    differentiable, random, keeps_length = True, False, True
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+
+    def __call__(self, speech: torch.Tensor) -> torch.Tensor:
+        return speech

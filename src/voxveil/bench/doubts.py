@@ -15,7 +15,7 @@ FEW_SPEAKERS = 5
 
 
 def doubts(rates: Sequence[Rate], speakers: int) -> list[str]:
-    """Sentences on verifiers that tell nobody apart, cloners that do not clone, and protections that do nothing.
+    """Sentences on verifiers that tell nobody apart, cloners that do not clone, and parts that do nothing.
 
     >>> def row(protection, percent):
     ...     return Rate((protection, "none", "none", "none", "DV-COS"), percent, 0, 0, 0.5, 0.7, 10, None)
@@ -23,7 +23,7 @@ def doubts(rates: Sequence[Rate], speakers: int) -> list[str]:
     'DV-COS accepts 90 % of clean speech and 85 % of somebody else: it tells nobody apart, and its rows mean nothing.'
     """
     found = {rate.parts: rate for rate in rates}
-    said = [*_verifiers(found), *_cloners(found), *_protections(found)]
+    said = [*_verifiers(found), *_purifiers(found), *_cloners(found), *_protections(found)]
     if speakers < FEW_SPEAKERS:
         said.append(f"There are {speakers} speakers: intervals of so few are too narrow, and prove nothing.")
     return said
@@ -48,6 +48,18 @@ def _verifiers(found: dict[tuple[str, ...], Rate]) -> list[str]:
                 "of somebody else: it tells nobody apart, and its rows mean nothing."
             )
     return said
+
+
+def _purifiers(found: dict[tuple[str, ...], Rate]) -> list[str]:
+    place = STATIONS.index("purification")
+    changed: dict[str, bool] = {}
+    for parts, rate in found.items():
+        without = found.get((*parts[:place], NONE, *parts[place + 1 :]))
+        if parts[place] != NONE and without:
+            changed[parts[place]] = changed.get(parts[place], False) or rate.score != without.score
+    return [
+        f"{name} purifies nothing: every score is what it is without it." for name, did in changed.items() if not did
+    ]
 
 
 def _cloners(found: dict[tuple[str, ...], Rate]) -> list[str]:
