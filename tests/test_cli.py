@@ -308,7 +308,10 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], Path]:
 
 
 def ended(process: subprocess.Popen[str]) -> Ended:
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     return Ended(process.returncode, out, err)
 
 
@@ -324,6 +327,29 @@ def test_an_interruption_leaves_nothing(tmp_path, number, code):
     assert done.code == code and one_sentence(done.err, "Interrupted")
     assert names(tmp_path) == {"a.wav"} and digest(tmp_path / "a.wav") == before
     assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_an_interruption_is_heard_even_in_a_finaliser():
+    """Python drops exceptions there; a program that went on would need a second Ctrl-C, or never end."""
+    program = (
+        "import signal, time\n"
+        "from voxveil.cli import main\n"
+        "class Late:\n"
+        "    def __del__(self):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        time.sleep(0)\n"
+        "def app():\n"
+        "    Late()\n"
+        "    for _ in range(300):\n"
+        "        time.sleep(0.1)\n"
+        "main.app = app\n"
+        "main.run()\n"
+    )
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 143 and one_sentence(done.stderr, "Interrupted")
+    assert time.monotonic() - started < 20.0
 
 
 @pytest.mark.weights

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Annotated
 
@@ -36,6 +37,9 @@ app.add_typer(verify.app, name="verify")
 app.add_typer(models.app, name="models")
 
 
+SIGNAL_AGAIN_S = 0.05
+
+
 class _Stopped(BaseException):
     """A signal asked for the end; no handler of errors may mistake it for one."""
 
@@ -60,6 +64,14 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise _Stopped(number)
 
 
+def _unraisable(report: sys.UnraisableHookArgs) -> None:
+    # Python drops what is raised in a finaliser, an end that somebody asked for, too: that is asked for again.
+    if isinstance(report.exc_value, _Stopped):
+        threading.Timer(SIGNAL_AGAIN_S, signal.raise_signal, report.exc_value.args).start()
+    else:
+        sys.__unraisablehook__(report)
+
+
 def run() -> None:
     """The entry point: one sentence and a documented exit code for whatever goes wrong, never a traceback.
 
@@ -69,6 +81,7 @@ def run() -> None:
         # A shell that starts a job in the background has it ignore Ctrl-C, and so it stays.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
+    sys.unraisablehook = _unraisable
     try:
         app()
     except _Stopped as stopped:
