@@ -18,6 +18,7 @@ from speakers import RATE, corpus_argument
 from voxveil import catalog, hub, loading
 from voxveil.audio.corpus import Utterance, read_corpus, read_mono
 from voxveil.roles import Embedder
+from voxveil.train.recipes import EXTRACTORS
 from voxveil.verify.det_plot import write_det_plot
 from voxveil.verify.embedding import embed_clips
 from voxveil.verify.evaluate import Evaluation, embed_all, evaluate
@@ -31,7 +32,9 @@ def evaluations(spoken: list[Utterance]) -> dict[str, Evaluation]:
     trials, paths = all_pairs(spoken), [u.path for u in spoken]
     voices = {name: embed_all(loading.embedder(name), paths) for name in catalog.ENSEMBLE}
     found = {}
-    for system, (encoder, kind) in catalog.SYSTEMS.items():
+    named = {encoder for encoder, _ in catalog.SYSTEMS.values()}
+    others = {name: (name, "cosine") for name in catalog.ENSEMBLE if name not in named}
+    for system, (encoder, kind) in (catalog.SYSTEMS | others).items():
         found[system] = evaluate(loading.scorer(kind, encoder), voices[encoder], trials)
     return found
 
@@ -41,7 +44,7 @@ def random_error_rates(spoken: list[Utterance]) -> dict[str, float]:
     trials, paths = all_pairs(spoken), [u.path for u in spoken]
     rates = {}
     for name in catalog.ENSEMBLE:
-        if name == "ivector":
+        if name in EXTRACTORS:
             continue
         torch.manual_seed(0)
         network = hub.card(name).network
@@ -99,7 +102,7 @@ def table(rows: dict[str, Any], random: dict[str, float], speeds: dict[str, dict
         "|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        untrained = random.get(catalog.SYSTEMS[name][0])
+        untrained = random.get(loading.encoder_and_scorer(name)[0])
         lines.append(
             f"| {name} | {100 * row['eer']:.2f} ({100 * row['eer_low']:.2f}–{100 * row['eer_high']:.2f}) "
             f"| {'–' if untrained is None else f'{100 * untrained:.1f}'} | {row['card_threshold']:.3f} "

@@ -22,7 +22,7 @@ from voxveil.bench.audit_page import page
 from voxveil.bench.audit_verdict import Attack, Audit
 from voxveil.bench.grid import read_grid
 from voxveil.errors import VoxveilError
-from voxveil.loading import verifier
+from voxveil.loading import encoder_and_scorer, verifier
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def test_recordings_that_cannot_be_used_are_named(
 
 def test_the_grid_is_all_that_is_shipped_with_one_system_an_encoder() -> None:
     assert auditing.cloners() == ["none", "knn-vc", "adain-vc", "autovc"]
-    assert sorted(catalog.SYSTEMS[name][0] for name in VERIFIERS) == sorted(catalog.ENSEMBLE)
+    assert sorted(encoder_and_scorer(name)[0] for name in VERIFIERS) == sorted(catalog.ENSEMBLE)
     assert CONTENT.stat().st_size <= 60_000 and len(read_mono(CONTENT, 16_000)) > 4 * 16_000
 
 

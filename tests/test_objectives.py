@@ -74,7 +74,7 @@ def test_distances_are_zero_for_the_same_and_the_gradients_are_right(kind: str) 
 
 
 def test_insistence_stops_where_it_is_enough_and_presses_what_resists() -> None:
-    insist = Insistence(lambda x: x.sum(-1), enough=1.0, weight=2.0, rate=0.5)
+    insist = Insistence(lambda x: x.sum(-1), enough=1.0, weight=2.0, rate=0.5, beyond=0.0)
     speech = torch.tensor([[3.0], [0.5]], requires_grad=True)
     for weight in (2.0, 3.0, 4.0):  # a half of what is missing, 2, is added in every call
         loss = insist(speech)
@@ -85,7 +85,7 @@ def test_insistence_stops_where_it_is_enough_and_presses_what_resists() -> None:
 
 def test_descent_with_insistence_ends_at_the_cheapest_point_that_is_enough() -> None:
     """min x² subject to 1 − x ≤ 0 is at x = 1, however little the condition weighs at first."""
-    insist = Insistence(lambda x: 1.0 - x.sum(-1), enough=0.0, weight=0.01, rate=0.05)
+    insist = Insistence(lambda x: 1.0 - x.sum(-1), enough=0.0, weight=0.01, rate=0.05, beyond=0.0)
     x = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
     for _ in range(2000):
         loss = insist(x) + x.square().sum(-1)

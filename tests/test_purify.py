@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from voxveil import catalog
-from voxveil.purify.equalise_back import AVERAGE_DB, EqualiseBack, band_levels_db
 from voxveil.roles import Transform
 from voxveil.transforms.codec import Codec
+from voxveil.transforms.equalise_back import AVERAGE_DB, EqualiseBack, band_levels_db
 
 RATE = 16_000
 

@@ -19,8 +19,10 @@ from voxveil.audio.files import read
 from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.metrics.quality import pesq
 from voxveil.models.speaker.ge2e import GE2E
+from voxveil.perturb.perceptual import LoudnessDisturbance
 from voxveil.protectors.channels import mono_mix
 from voxveil.protectors.veil import STRENGTHS, Veil
+from voxveil.transforms.equalise_back import EqualiseBack
 from voxveil.verify.verifier import Verifier
 
 pytestmark = pytest.mark.weights
@@ -73,6 +75,26 @@ def test_the_voice_is_refused_where_noise_of_equal_quality_is_accepted(ge2e, pai
     assert score < threshold - 0.1
     assert float(enrolled @ embedding(ge2e, clean)) > threshold + 0.1
     assert float(enrolled @ embedding(ge2e, noisy)) > threshold > score
+
+
+def test_equalising_back_does_not_bring_the_voice_back(ge2e, pair):
+    clean, protected = (EqualiseBack(RATE)(batch(sound)[0])[0].numpy() for sound in pair)
+    threshold = loading.verifier("ge2e").threshold
+    enrolled = embedding(ge2e, said("slt-2"))
+    assert float(enrolled @ embedding(ge2e, clean)) > threshold
+    assert float(enrolled @ embedding(ge2e, protected)) < threshold - 0.05
+
+
+def test_a_clip_costs_the_listener_what_is_allowed_and_little_more(victim):
+    clean = batch(said("rms-1", 2.5))
+    cost = LoudnessDisturbance(clean[0], RATE)
+
+    def costs(disturbance: float) -> float:
+        strength = replace(STRENGTHS["strong"], beyond_weight=20.0, disturbance=disturbance)
+        return float(cost(Veil((victim,), strength, steps=40)(clean, seed=0)[0]))
+
+    little, much = costs(0.4), costs(2.0)
+    assert little < 0.8 < 1.4 < much < 2.6
 
 
 def test_the_listener_keeps_quality_and_loudness(pair):

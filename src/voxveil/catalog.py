@@ -28,6 +28,7 @@ PARTS: dict[str, dict[str, str]] = {
         "hifigan": "voxveil.models.vocoder.standard_hifigan:standard_hifigan",
         "hifigan-official": "voxveil.models.vocoder.hifigan:HifiGan",
         "ivector": "voxveil.models.speaker.ivector:IVector",
+        "ivector-lfcc": "voxveil.models.speaker.ivector:lfcc_ivector",
         "plda": "voxveil.verify.plda:Plda",
         "resnetse34l": "voxveil.models.speaker.resnet34:ResNetSE34L",
         "resnetse34v2": "voxveil.models.speaker.resnet34:ResNetSE34V2",
@@ -80,7 +81,7 @@ PARTS: dict[str, dict[str, str]] = {
     "opinion": {"dnsmos": "voxveil.metrics.mos:dnsmos_overall", "nisqa": "voxveil.metrics.mos:nisqa"},
     # What an attacker does to wash a protection out: (sample rate) → transform.
     "purifier": {
-        "equalise-back": "voxveil.purify.equalise_back:EqualiseBack",
+        "equalise-back": "voxveil.transforms.equalise_back:EqualiseBack",
         "resample": "voxveil.purify.resample:Resample",
     },
     "recogniser": {"pocketsphinx": "voxveil.metrics.recognition:PocketSphinx"},
@@ -103,7 +104,7 @@ COMPOSED = {
 ATTACKED = {"attackvc-mel": "adain-vc", "voicecloak": "diffvc"}
 """The voice converter that a method attacks, of those that attack one."""
 
-ENSEMBLE = ("ge2e", "ecapa", "xvector", "resnetse34l", "ivector")
+ENSEMBLE = ("ge2e", "ecapa", "xvector", "resnetse34l", "resnetse34v2", "ivector", "ivector-lfcc")
 """The speaker encoders that are attacked and judge if nobody says otherwise."""
 
 SYSTEMS = {

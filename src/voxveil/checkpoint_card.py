@@ -23,7 +23,7 @@ from voxveil.errors import BadInputError, VoxveilError
 from voxveil.loading import check_device, embedder, network
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Progress
-from voxveil.train.recipes import CONVERTERS, ENCODERS, IVECTOR
+from voxveil.train.recipes import CONVERTERS, ENCODERS, EXTRACTORS
 from voxveil.whole_file import check_place, write_whole
 
 NOT_STATED = "not stated"
@@ -42,8 +42,7 @@ PARTS_OF_CLONERS = {
 }
 """What an architecture of published cloners is; the rest of those that get a card are speaker encoders."""
 
-_ORIGINS = {name: recipe.origin for name, recipe in ENCODERS.items()} | {
-    "ivector": IVECTOR.origin,
+_ORIGINS = {name: recipe.origin for name, recipe in (ENCODERS | EXTRACTORS).items()} | {
     "adain-vc-mel": CONVERTERS["adain-vc"].origin,
     "adain-vc-official": CONVERTERS["adain-vc"].origin,
     "autovc-official": CONVERTERS["autovc"].origin,

@@ -16,13 +16,13 @@ from typing import Literal
 import torch
 from torch import Generator, nn
 
+from voxveil import catalog
 from voxveil.audio.recording import cause
 from voxveil.calibration import calibrate, encoder_of, name_of, speakers_of, trials_of
 from voxveil.cards.card import Card, Figure, Network, Training, Weights
 from voxveil.cards.writing import card_text
 from voxveil.errors import BadOutputError, VoxveilError
 from voxveil.loading import check_device, embedder
-from voxveil.models.speaker.ivector import IVector
 from voxveil.models.speaker.known_answer import self_test_of
 from voxveil.roles import Embedder, Progress
 from voxveil.train.export import write_weights
@@ -36,7 +36,7 @@ from voxveil.train.recipes import (
     CONVERTERS,
     ENCODER_LIMITS,
     ENCODERS,
-    IVECTOR,
+    EXTRACTORS,
     PLDA,
     VOCODER_LIMITS,
     VOCODERS,
@@ -112,7 +112,7 @@ def names() -> list[str]:
     >>> "ecapa" in names() and "ivector-plda" in names() and "autovc" in names()
     True
     """
-    encoders = [*ENCODERS, "ivector"]
+    encoders = [*ENCODERS, *EXTRACTORS]
     return sorted([*encoders, *(f"{name}-plda" for name in encoders), *CONTENT_ENCODERS, *CONVERTERS, *VOCODERS])
 
 
@@ -171,10 +171,11 @@ def _trained(
         scorer = fit_backend(_encoder_of(request), bank, request.steps or PLDA.crops, PLDA.kept, generator, progress)
         size = {"dim": scorer.centre.shape[0], "kept": scorer.projection.shape[0]}
         return _Trained(scorer, PLDA.origin, "scorer", Network("plda", size))
-    if request.name == "ivector":
-        extractor = IVector(**IVECTOR.size).to(request.device)
-        fit_ivector(extractor, bank, request.steps or IVECTOR.crops, generator, progress)
-        return _Trained(extractor, IVECTOR.origin, ENCODER, Network("ivector", IVECTOR.size))
+    if request.name in EXTRACTORS:
+        recipe = EXTRACTORS[request.name]
+        extractor = catalog.part("architecture", request.name)(**recipe.size).to(request.device)
+        fit_ivector(extractor, bank, request.steps or recipe.crops, generator, progress)
+        return _Trained(extractor, recipe.origin, ENCODER, Network(request.name, recipe.size))
     return _by_steps(request, bank, progress, on_measured)
 
 

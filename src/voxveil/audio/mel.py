@@ -1,7 +1,8 @@
 """Mel spectrograms and cepstra, differentiable, equal to librosa's to 1e-5.
 
 Two mel scales are in use and are not interchangeable: Slaney's (linear below 1 kHz, librosa's default) and
-HTK's, mel = 2595·log10(1 + f/700). Slaney normalisation gives every triangle the same area.
+HTK's, mel = 2595·log10(1 + f/700). Slaney normalisation gives every triangle the same area. The scale ``"linear"``, in
+Hz, makes linear-frequency cepstra of the same parts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from voxveil.audio.spectrum import Stft, power
 
-MelScale = Literal["slaney", "htk"]
+MelScale = Literal["slaney", "htk", "linear"]
 
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
 _LOG_START_HZ = 1000.0
@@ -29,6 +30,8 @@ def hz_to_mel(frequency_hz: Float[Tensor, "*shape"], scale: MelScale = "slaney")
     >>> hz_to_mel(torch.tensor([0.0, 1000.0, 6400.0])).tolist()
     [0.0, 15.0, 42.0]
     """
+    if scale == "linear":
+        return frequency_hz
     if scale == "htk":
         return 2595.0 * torch.log10(1.0 + frequency_hz / 700.0)
     linear = frequency_hz / _LINEAR_HZ_PER_MEL
@@ -43,6 +46,8 @@ def mel_to_hz(mel: Float[Tensor, "*shape"], scale: MelScale = "slaney") -> Float
     >>> mel_to_hz(torch.tensor([15.0, 42.0], dtype=torch.float64)).round().tolist()
     [1000.0, 6400.0]
     """
+    if scale == "linear":
+        return mel
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
     start = _LOG_START_HZ / _LINEAR_HZ_PER_MEL

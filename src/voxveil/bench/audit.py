@@ -28,7 +28,7 @@ from voxveil.report import speech_of
 from voxveil.roles import Clip, Progress
 from voxveil.verify.verifier import Verifier
 
-VERIFIERS = ("DV-COS", "ECAPA-COS", "IV-PLDA", "RN-COS", "XV-COS")
+VERIFIERS = ("DV-COS", "ECAPA-COS", "IV-PLDA", "RN-COS", "XV-COS", "ivector-lfcc", "resnetse34v2")
 """Every shipped encoder once, with the scorer that errs least with it (``docs/results/verification.md``)."""
 
 ADAPTATION_STEPS = 30

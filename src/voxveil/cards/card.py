@@ -41,12 +41,16 @@ class Weights:
     state_key: str | None = None
 
 
+Size = Mapping[str, int | tuple[int, ...]]
+"""What a network is made with, by the names of its parameters."""
+
+
 @dataclass(frozen=True)
 class Network:
     """What the weights are poured into: a part of the catalog by name, and its sizes where they are not its default."""
 
     architecture: str
-    size: Mapping[str, int] = field(default_factory=dict)
+    size: Size = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

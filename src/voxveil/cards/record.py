@@ -41,8 +41,9 @@ def _typed(value: object, hint: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if isinstance(hint, type) and is_dataclass(hint):
         return record(hint, value, where)
-    if origin is UnionType:  # "X | None": TOML has no None, so a field that is there is an X
-        return _typed(value, arguments[0], where)
+    if origin is UnionType:  # TOML has no None, so a field that is there is one of the others; a list is a tuple
+        fitting = (one for one in arguments if (get_origin(one) is tuple) == isinstance(value, list))
+        return _typed(value, next(fitting, arguments[0]), where)
     if origin is Mapping and isinstance(value, dict):
         return {key: _typed(entry, arguments[1], f"{where}.{key}") for key, entry in value.items()}
     if origin is tuple and isinstance(value, list):

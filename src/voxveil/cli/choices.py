@@ -45,8 +45,8 @@ def encoders(against: str | None, left_out: str | None) -> list[str]:
 
     Raises :class:`~voxveil.errors.VoxveilError` if one is left out that is not there, or none is left.
 
-    >>> encoders("ge2e, ecapa", None), encoders(None, "ge2e,ivector")
-    (['ge2e', 'ecapa'], ['ecapa', 'xvector', 'resnetse34l'])
+    >>> encoders("ge2e, ecapa", None), encoders("ge2e,ecapa,xvector", "ge2e")
+    (['ge2e', 'ecapa'], ['ecapa', 'xvector'])
     """
     chosen = names(against) or (list(ENSEMBLE) if against is None else [])
     without = names(left_out) or []

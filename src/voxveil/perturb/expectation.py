@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -42,3 +42,24 @@ class Expectation:
                 speech = transform(speech)
             losses.append(self.objective(speech))
         return torch.stack(losses).mean(0)
+
+
+@dataclass
+class InTurn:
+    """One of the objectives in every call, each in its turn: their mean at the price of one.
+
+    A descent whose steps are small against what they lead to sees the mean of a few steps anyway.
+
+    >>> either = InTurn((lambda x: x.sum(-1), lambda x: -x.sum(-1)))
+    >>> [either(torch.ones(1, 2)).item() for _ in range(3)]
+    [2.0, -2.0, 2.0]
+    """
+
+    objectives: Sequence[Objective]
+    calls: int = field(default=0, init=False)
+
+    def __call__(self, adversarial: Speech) -> Loss:
+        """The loss of every clip, by the objective whose turn it is."""
+        chosen = self.objectives[self.calls % len(self.objectives)]
+        self.calls += 1
+        return chosen(adversarial)

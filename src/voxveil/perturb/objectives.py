@@ -71,30 +71,32 @@ class EmbeddingDistance:
 
 @dataclass
 class Insistence:
-    """λ · max(loss − enough, 0), where λ rises by ``rate`` times what is still missing, in every call.
+    """λ · max(loss − enough, 0) + beyond · loss, where λ rises by ``rate`` times what is still missing, in every call.
 
-    A method of multipliers (K. Arrow, L. Hurwicz, H. Uzawa 1958) for the condition loss ≤ ``enough``: no more effort,
-    and no more damage, for a clip that fulfils it, and ever more for one that resists. λ begins at ``weight``, and each
+    A method of multipliers (K. Arrow, L. Hurwicz, H. Uzawa 1958) for the condition loss ≤ ``enough``: ever more effort
+    for a clip that resists, and for one that fulfils it only what ``beyond`` asks for. λ begins at ``weight``, and each
     clip has its own. It holds for one batch.
 
-    >>> insist = Insistence(lambda adversarial: adversarial.sum(-1), enough=1.0, weight=2.0, rate=0.5)
+    >>> insist = Insistence(lambda adversarial: adversarial.sum(-1), enough=1.0, weight=2.0, rate=0.5, beyond=0.0)
     >>> speech = torch.tensor([[3.0], [0.5]])
     >>> insist(speech).tolist(), insist(speech).tolist()
     ([4.0, 0.0], [6.0, 0.0])
     """
 
-    objective: Callable[[Speech], Loss]
+    objective: Callable[[Tensor], Loss]
     enough: float
     weight: float
     rate: float
+    beyond: float
     multiplier: Tensor | None = field(default=None, init=False)
 
-    def __call__(self, adversarial: Speech) -> Loss:
+    def __call__(self, adversarial: Tensor) -> Loss:
         """What of the loss is still to do, as much as it matters by now."""
-        excess = (self.objective(adversarial) - self.enough).clamp_min(0.0)
+        loss = self.objective(adversarial)
+        excess = (loss - self.enough).clamp_min(0.0)
         now = torch.full_like(excess, self.weight).detach() if self.multiplier is None else self.multiplier
         self.multiplier = now + self.rate * excess.detach()
-        return now * excess
+        return now * excess + self.beyond * loss
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from torch import Tensor
 from voxveil.audio.bands import hz_to_bark
 from voxveil.audio.masking import threshold_in_quiet_db
 from voxveil.audio.spectrum import Stft, power
+from voxveil.perturb.objectives import Insistence
 from voxveil.roles import Loss, Speech
 
 _STFT = Stft(n_fft=512, hop_samples=256)
@@ -36,6 +37,8 @@ _THIRD_OCTAVES = 15
 _LOWEST_THIRD_OCTAVE_HZ = 150.0
 _SPEECH_RANGE_DB = 40.0
 _TINY = 1e-9
+INSISTENCE = 0.3
+"""How much dearer a disturbance gets in every call, for each unit that it is above what is allowed."""
 
 Power = Float[Tensor, "batch freq frame"]
 Bands = Float[Tensor, "batch band frame"]
@@ -183,21 +186,26 @@ class EnvelopeDistortion:
 class Listener:
     """``loudness_weight`` · loudness disturbance + ``envelope_weight`` · envelope distortion, [batch].
 
+    A clip whose disturbance is more than ``allowed`` pays ever more for it in every call, so clips end equally good.
+
     >>> clean = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0)) * 0.05
-    >>> cost = Listener(clean, 16_000, loudness_weight=1.0, envelope_weight=1.0)
+    >>> cost = Listener(clean, 16_000, loudness_weight=1.0, envelope_weight=1.0, allowed=1.0)
     >>> float(cost(clean)) < 1e-2 < float(cost(clean.roll(100)))
     True
     """
 
-    def __init__(self, clean: Speech, sample_rate: int, loudness_weight: float, envelope_weight: float) -> None:
-        self.loudness = LoudnessDisturbance(clean, sample_rate)
+    def __init__(
+        self, clean: Speech, sample_rate: int, loudness_weight: float, envelope_weight: float, allowed: float
+    ) -> None:
+        disturbance = LoudnessDisturbance(clean, sample_rate).of_power
+        self.loudness = Insistence(disturbance, allowed, weight=0.0, rate=INSISTENCE, beyond=loudness_weight)
         self.envelope = EnvelopeDistortion(clean, sample_rate)
-        self.weights = (loudness_weight, envelope_weight)
+        self.envelope_weight = envelope_weight
 
     def __call__(self, adversarial: Speech) -> Loss:
         """The cost of every clip."""
         spectrum = listened_power(adversarial)
-        return self.weights[0] * self.loudness.of_power(spectrum) + self.weights[1] * self.envelope.of_power(spectrum)
+        return self.loudness(spectrum) + self.envelope_weight * self.envelope.of_power(spectrum)
 
 
 def _loudness(bands: Bands, quiet: Tensor) -> Bands:

@@ -3,13 +3,19 @@
 For speaker encoders E_k with thresholds t_k, speech x, carrier c and parameters p:
 
     minimise  Σ_k λ_k · max(cos(E_k(c(p, x)), E_k(x)) − cos(acos t_k + margin), 0)    the voice is not recognised …
+              + b · Σ_k cos(E_k(c(p, x)), E_k(x))                                      … by anybody …
               + q · loudness disturbance + i · envelope distortion                     … and sounds the same
 
 over random framings of the speech, by Adam with a change of variables. λ_k rises for as long as a clip has not left
-encoder k by the margin; all further steps go into quality. The margin makes up for how far a single clip lies from its
-speaker's place, and as an angle it means the same for every encoder, whatever its threshold. The carrier is a static
-24-band equaliser times a mask over time and frequency, both within a range in dB, at the loudness of the original. With
-a target y, cos(E(x′), E(y)) is pulled up at the same time.
+encoder k by the margin. The margin makes up for how far a single clip lies from its speaker's place, and as an angle it
+means the same for every encoder, whatever its threshold. Beyond it, b spends what costs the listener next to nothing
+(a quarter of the loudness of a band is unheard), which is what encoders feel that nobody attacked. The carrier is a
+static 24-band equaliser times a mask over time and frequency, both within a range in dB, at the loudness of the
+original. With a target y, cos(E(x′), E(y)) is pulled up at the same time.
+
+In every other step an attacker equalises back first (:class:`~voxveil.transforms.equalise_back.EqualiseBack`), and
+each encoder has to be left then, too, with a λ of its own: what a static equaliser does alone, encoders that take the
+mean of every band away do not see, and any attacker undoes.
 
 Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
 attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
@@ -29,7 +35,7 @@ from torch import Tensor
 from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import GainMask
-from voxveil.perturb.expectation import Expectation
+from voxveil.perturb.expectation import Expectation, InTurn
 from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
@@ -40,24 +46,27 @@ from voxveil.protectors.target_voice import check_target
 from voxveil.protectors.victims import SAMPLE_RATE, check_victims
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
 from voxveil.transforms.crop import RandomStart
+from voxveil.transforms.equalise_back import EqualiseBack
 from voxveil.verify.verifier import Verifier
 
 IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
 """λ of every encoder at first, and how much it rises in a step for a cosine that is too large by 1."""
 
-ENVELOPE_WEIGHT = 14.0
+QUALITY_WEIGHT, ENVELOPE_WEIGHT = 0.6, 14.0
 RANDOM_START_S = 0.8
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
-FLOOR_QUALITY_WEIGHTS = (3.0, 10.0)
+FLOOR_DISTURBANCES = (0.5, 0.2)
+"""Shares of the strength's disturbance, tried one after the other where the quality falls below a floor."""
 
 
 @dataclass(frozen=True)
 class Strength:
     """How far the voice is led away, and what that may cost.
 
-    ``margin_degrees`` is the angle beyond each verifier's threshold at which it is enough; the ranges bound the
-    carriers.
+    ``margin_degrees`` is the angle beyond each verifier's threshold at which it is enough, and ``beyond_weight`` how
+    much it matters to go on; the ranges bound the carriers, and ``disturbance`` is what the listener is to bear
+    (:class:`~voxveil.perturb.perceptual.LoudnessDisturbance`).
 
     >>> round(STRENGTHS["medium"].enough(threshold=0.5), 3)  # cos(60° + 20°)
     0.174
@@ -66,7 +75,8 @@ class Strength:
     margin_degrees: float
     filter_range_db: float
     mask_range_db: float
-    quality_weight: float
+    beyond_weight: float
+    disturbance: float
 
     def enough(self, threshold: float) -> float:
         """The cosine to the speaker at which it is enough for a verifier that accepts from ``threshold`` on."""
@@ -75,9 +85,9 @@ class Strength:
 
 
 STRENGTHS = {
-    "light": Strength(margin_degrees=12.0, filter_range_db=9.0, mask_range_db=6.0, quality_weight=1.0),
-    "medium": Strength(margin_degrees=20.0, filter_range_db=12.0, mask_range_db=9.0, quality_weight=0.6),
-    "strong": Strength(margin_degrees=28.0, filter_range_db=15.0, mask_range_db=12.0, quality_weight=0.4),
+    "light": Strength(12.0, filter_range_db=9.0, mask_range_db=6.0, beyond_weight=0.1, disturbance=1.5),
+    "medium": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=0.3, disturbance=2.0),
+    "strong": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=1.2, disturbance=3.8),
 }
 
 EFFORT_STEPS = {"fast": 20, "normal": 60, "thorough": 150}
@@ -146,22 +156,23 @@ class Veil:
 
     def objective(self, clean: Speech, generator: torch.Generator) -> Objective:
         """What is minimised for this batch of clean speech."""
-        with torch.no_grad():
-            attacks = [self._attack(victim, clean) for victim in self.victims]
-        victims = Weighted(tuple((1.0, attack) for attack in attacks))
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
-        return Weighted(
-            (
-                (1.0, Expectation(victims, [framings])),
-                (1.0, Listener(clean, SAMPLE_RATE, self.strength.quality_weight, ENVELOPE_WEIGHT)),
-            )
-        )
+        heard = Expectation(self._attacks(clean), [framings])
+        washed = Expectation(self._attacks(clean), [EqualiseBack(SAMPLE_RATE), framings])
+        allowed = self.strength.disturbance
+        listener = Listener(clean, SAMPLE_RATE, QUALITY_WEIGHT, ENVELOPE_WEIGHT, allowed)
+        return Weighted(((1.0, InTurn((heard, washed))), (1.0, listener)))
+
+    def _attacks(self, clean: Speech) -> Objective:
+        with torch.no_grad():
+            return Weighted(tuple((1.0, self._attack(victim, clean)) for victim in self.victims))
 
     def _attack(self, victim: Verifier, clean: Speech) -> Objective:
         embedder = victim.embedder
         source = embedder(clean)
         enough = self.strength.enough(victim.threshold)
-        away = Insistence(EmbeddingDistance(embedder.coarse(), source), enough - 1.0, IDENTITY_WEIGHT, INSISTENCE)
+        distance = EmbeddingDistance(embedder.coarse(), source)
+        away = Insistence(distance, enough - 1.0, IDENTITY_WEIGHT, INSISTENCE, self.strength.beyond_weight)
         if self.target is None:
             return away
         target = embedder(self.target.to(clean)).expand_as(source)
@@ -171,14 +182,14 @@ class Veil:
     def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech, seed: int) -> Parameters:
         """The strongest of a few solutions that keeps the floor, for every clip.
 
-        Minding the listener more costs less strength than scaling down, so that comes first; scaling is what makes the
+        Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
         floor certain.
         """
-        for heavier in FLOOR_QUALITY_WEIGHTS:
+        for less in FLOOR_DISTURBANCES:
             good = self._judge(clean, carrier(amounts, clean))
             if bool(good.all()):
                 return amounts
-            milder = replace(self.strength, quality_weight=heavier * self.strength.quality_weight)
+            milder = replace(self.strength, disturbance=less * self.strength.disturbance)
             again = replace(self, strength=milder)._solve(carrier, clean, seed)
             amounts = tuple(torch.where(_like(good, a), a, b) for a, b in zip(amounts, again, strict=True))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from voxveil.cards.card import Size
 from voxveil.train.augment import OFTEN_CLEAN, RARELY_CLEAN, Surroundings
 
 SPEEDS = (1.0, 0.9, 1.1, 0.82, 1.2)
@@ -38,7 +39,7 @@ class EncoderRecipe:
 
     origin: Origin
     steps: int
-    size: Mapping[str, int] = field(default_factory=dict)
+    size: Size = field(default_factory=dict)
     last: str | None = None
     batch: int = 64
     learning_rate: float = 2e-3
@@ -130,7 +131,7 @@ _RESNET = Origin(
     "and Jung, Sunghwan and Lee, Bong-Jin and Han, Icksang}, booktitle={Interspeech}, pages={2977--2981}, year={2020}}",
 )
 _RESNET_V2 = Origin(
-    "ResNetSE34V2",
+    "ResNetSE34V2, a quarter as wide",
     "Y. Kwon, H. S. Heo, B.-J. Lee, J. S. Chung: The ins and outs of speaker recognition: lessons from VoxSRC 2020, "
     "ICASSP 2021",
     "@inproceedings{kwon2021ins, title={The ins and outs of speaker recognition: lessons from {VoxSRC} 2020}, "
@@ -237,25 +238,46 @@ ENCODERS = {
     "ecapa-taoruijie": EncoderRecipe(_ECAPA, 1000, {"channels": 256}),
     "ge2e": EncoderRecipe(_GE2E, 2400),
     "resnetse34l": EncoderRecipe(_RESNET, 1800, last="fc", surroundings=OFTEN_CLEAN, margin_rises_until=0.6),
-    "resnetse34v2": EncoderRecipe(_RESNET_V2, 1800, last="fc", surroundings=OFTEN_CLEAN, margin_rises_until=0.6),
+    "resnetse34v2": EncoderRecipe(
+        _RESNET_V2,
+        1000,
+        {"widths": (8, 16, 32, 64), "dim": 256},
+        last="fc",
+        surroundings=OFTEN_CLEAN,
+        margin_rises_until=0.6,
+    ),
     "xvector": EncoderRecipe(
         _XVECTOR, 2400, {"channels": 256, "pooled_channels": 768, "dim": 128}, "blocks.16.w", surroundings=OFTEN_CLEAN
     ),
 }
 
-IVECTOR = ExtractorRecipe(
-    Origin(
-        "i-vector extractor, 64 Gaussians and 100 factors",
-        "N. Dehak, P. Kenny, R. Dehak, P. Dumouchel, P. Ouellet: Front-End Factor Analysis for Speaker Verification, "
-        "IEEE TASLP 19(4), 2011",
-        "@article{dehak2011frontend, title={Front-End Factor Analysis for Speaker Verification}, author={Dehak, Najim "
-        "and Kenny, Patrick J. and Dehak, R{\\'e}da and Dumouchel, Pierre and Ouellet, Pierre}, journal={IEEE "
-        "Transactions on Audio, Speech, and Language Processing}, volume={19}, number={4}, pages={788--798}, "
-        "year={2011}}",
+EXTRACTORS = {
+    "ivector": ExtractorRecipe(
+        Origin(
+            "i-vector extractor, 64 Gaussians and 100 factors",
+            "N. Dehak, P. Kenny, R. Dehak, P. Dumouchel, P. Ouellet: Front-End Factor Analysis for Speaker "
+            "Verification, IEEE TASLP 19(4), 2011",
+            "@article{dehak2011frontend, title={Front-End Factor Analysis for Speaker Verification}, author={Dehak, "
+            "Najim and Kenny, Patrick J. and Dehak, R{\\'e}da and Dumouchel, Pierre and Ouellet, Pierre}, "
+            "journal={IEEE Transactions on Audio, Speech, and Language Processing}, volume={19}, number={4}, "
+            "pages={788--798}, year={2011}}",
+        ),
+        crops=6400,
+        size={"components": 64, "factors": 100},
     ),
-    crops=6400,
-    size={"components": 64, "factors": 100},
-)
+    "ivector-lfcc": ExtractorRecipe(
+        Origin(
+            "i-vector extractor on linear-frequency cepstra, 64 Gaussians and 100 factors",
+            "X. Zhou, D. Garcia-Romero, R. Duraiswami, C. Espy-Wilson, S. Shamma: Linear versus Mel Frequency Cepstral "
+            "Coefficients for Speaker Recognition, ASRU 2011",
+            "@inproceedings{zhou2011linear, title={Linear versus mel frequency cepstral coefficients for speaker "
+            "recognition}, author={Zhou, Xinhui and Garcia-Romero, Daniel and Duraiswami, Ramani and Espy-Wilson, "
+            "Carol and Shamma, Shihab}, booktitle={ASRU}, pages={559--564}, year={2011}}",
+        ),
+        crops=6400,
+        size={"components": 64, "factors": 100},
+    ),
+}
 
 PLDA = BackendRecipe(
     Origin(

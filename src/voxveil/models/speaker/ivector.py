@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from voxveil.audio.mel import MelSpectrogram, Mfcc
+from voxveil.audio.mel import MelScale, MelSpectrogram, Mfcc
 from voxveil.audio.spectrum import Stft
 from voxveil.audio.voice_activity import FRAME_S, voice_activity
 from voxveil.roles import Speech
@@ -48,14 +48,16 @@ def deltas(features: Float[Tensor, "batch feature frame"]) -> Float[Tensor, "bat
 class Cepstra(nn.Module):
     """Speech at 16 kHz → ``n_mfcc`` cepstra, Δ and ΔΔ of every 10 ms, and where somebody speaks.
 
+    The bands are equally wide on ``scale``.
+
     >>> features, active = Cepstra()(torch.randn(2, 16_000))
     >>> features.shape, active.shape
     (torch.Size([2, 101, 72]), torch.Size([2, 101]))
     """
 
-    def __init__(self, n_mfcc: int = 24) -> None:
+    def __init__(self, n_mfcc: int = 24, scale: MelScale = "slaney") -> None:
         super().__init__()
-        mel = MelSpectrogram(16_000, Stft(512, HOP_SAMPLES), n_mels=40, low_hz=20.0, high_hz=7600.0)
+        mel = MelSpectrogram(16_000, Stft(512, HOP_SAMPLES), n_mels=40, low_hz=20.0, high_hz=7600.0, scale=scale)
         self.mfcc = Mfcc(mel, n_mfcc)
 
     def forward(self, speech: Speech) -> tuple[Float[Tensor, "batch frame feature"], Bool[Tensor, "batch frame"]]:
@@ -136,10 +138,12 @@ class IVector(nn.Module):
     total_variability: Tensor
     gram: Tensor
 
-    def __init__(self, components: int = 2048, factors: int = 400, n_mfcc: int = 24) -> None:
+    def __init__(
+        self, components: int = 2048, factors: int = 400, n_mfcc: int = 24, scale: MelScale = "slaney"
+    ) -> None:
         super().__init__()
         size = (components, 3 * n_mfcc)
-        self.cepstra = Cepstra(n_mfcc)
+        self.cepstra = Cepstra(n_mfcc, scale)
         self.ubm = GaussianMixture(torch.full((components,), 1.0 / components), torch.zeros(size), torch.ones(size))
         self.register_buffer("total_variability", torch.zeros(*size, factors))
         # T_cᵀ Σ_c⁻¹ T_c costs more than all the rest of a clip and does not depend on it.
@@ -160,6 +164,18 @@ class IVector(nn.Module):
     def coarse(self) -> IVector:
         """The extractor itself: it takes a clip in one piece."""
         return self
+
+
+def lfcc_ivector(components: int = 2048, factors: int = 400, n_lfcc: int = 20) -> IVector:
+    """An extractor that hears ``n_lfcc`` linear-frequency cepstra, in which high frequencies count as much as low ones.
+
+    X. Zhou, D. Garcia-Romero, R. Duraiswami, C. Espy-Wilson, S. Shamma, "Linear versus mel frequency cepstral
+    coefficients for speaker recognition", ASRU 2011.
+
+    >>> lfcc_ivector(components=4, factors=3, n_lfcc=5).ubm.means.shape
+    torch.Size([4, 15])
+    """
+    return IVector(components, factors, n_lfcc, scale="linear")
 
 
 def gram_of(
