@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import matplotlib as mpl
@@ -120,7 +121,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     options = parser.parse_args()
     jobs = [*((name,) for name in catalog.ENSEMBLE), *FAMILIES, ()]
-    with ProcessPoolExecutor(options.workers) as pool:
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         found = [row for rows in pool.map(partial(left_out, options.corpus), jobs) for row in rows]
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "leave_one_out.json").write_text(json.dumps(found, indent=0) + "\n")

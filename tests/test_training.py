@@ -21,7 +21,7 @@ from voxveil.errors import VoxveilError
 from voxveil.metrics.bootstrap import bootstrap_equal_error_rate
 from voxveil.train import encoder, extractor
 from voxveil.train.loop import Plan
-from voxveil.train.recipes import ENCODERS
+from voxveil.train.recipes import ENCODERS, EXTRACTORS
 from voxveil.training import Request
 from voxveil.verify import evaluate as evaluation
 from voxveil.verify.evaluate import embed_all, evaluate
@@ -43,8 +43,9 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setitem(ENCODERS, "xvector", TINY)
-    small = replace(training.IVECTOR, crops=32, size={"components": 4, "factors": 16, "n_mfcc": 8})
-    monkeypatch.setattr(training, "IVECTOR", small)
+    small = replace(EXTRACTORS["ivector"], crops=32, size={"components": 4, "factors": 16, "n_mfcc": 8})
+    monkeypatch.setitem(EXTRACTORS, "ivector", small)
+    monkeypatch.setitem(EXTRACTORS, "ivector-lfcc", replace(small, size={"components": 4, "factors": 16, "n_lfcc": 8}))
     monkeypatch.setattr(training, "PLDA", replace(training.PLDA, crops=64, kept=6))
 
 
@@ -161,18 +162,18 @@ def test_another_training_does_not_go_on_from_its_checkpoint(request_of, tmp_pat
         assert caught.value.exit_code == 3
 
 
-def test_the_ivector_and_its_plda(request_of, corpus):
+@pytest.mark.parametrize("name", ["ivector", "ivector-lfcc"])
+def test_an_ivector_and_its_plda(request_of, corpus, name):
     """The scorer is trained for the encoder beside it, and both make a system."""
-    path = training.train(request_of("ivector", judge=corpus))
+    path = training.train(request_of(name, judge=corpus))
     tells_the_truth(path, corpus, ("cosine", "euclidean"))
     shares: list[float] = []
-    scored = training.train(request_of("ivector-plda", judge=corpus), shares.append)
+    scored = training.train(request_of(f"{name}-plda", judge=corpus), shares.append)
     made = tells_the_truth(scored, corpus, ("plda",))
     assert made.kind == "scorer" and made.network.size == {"dim": 16, "kept": 6} and made.self_test is None
     assert shares == [0.5, 1.0]
-    files = ["ivector-plda.safetensors", "ivector-plda.toml", "ivector.safetensors", "ivector.toml"]
-    assert names(path.parent) == files
-    again = training.train(request_of("ivector-plda"))
+    assert names(path.parent) == sorted(f"{n}.{s}" for n in (name, f"{name}-plda") for s in ("safetensors", "toml"))
+    again = training.train(request_of(f"{name}-plda"))
     assert card(str(again)).weights.sha256 == made.weights.sha256
 
 

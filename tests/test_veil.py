@@ -94,7 +94,7 @@ def test_a_clip_costs_the_listener_what_is_allowed_and_little_more(victim):
         return float(cost(Veil((victim,), strength, steps=40)(clean, seed=0)[0]))
 
     little, much = costs(0.4), costs(2.0)
-    assert little < 0.8 < 1.4 < much < 2.6
+    assert little < 0.8 and 1.4 < much < 2.6
 
 
 def test_the_listener_keeps_quality_and_loudness(pair):

@@ -87,7 +87,7 @@ class Strength:
 STRENGTHS = {
     "light": Strength(12.0, filter_range_db=9.0, mask_range_db=6.0, beyond_weight=0.1, disturbance=1.5),
     "medium": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=0.3, disturbance=2.0),
-    "strong": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=1.2, disturbance=3.8),
+    "strong": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=1.1, disturbance=3.6),
 }
 
 EFFORT_STEPS = {"fast": 20, "normal": 60, "thorough": 150}
