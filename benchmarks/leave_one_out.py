@@ -16,9 +16,9 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, few
 from torch import Tensor
 
@@ -200,9 +200,9 @@ def text(found: list[Trial]) -> str:
     return "\n".join(lines)
 
 
-def picture(found: list[Trial]) -> mpl.figure.Figure:
+def picture(found: list[Trial]) -> Figure:
     """Acceptance by encoders that were not known against PESQ, a line a protection."""
-    figure = mpl.figure.Figure(figsize=(6.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.5, 4.2), layout="constrained")
     axes = figure.subplots()
 
     def line(names: Sequence[str], label: str, style: str) -> None:
@@ -212,7 +212,7 @@ def picture(found: list[Trial]) -> mpl.figure.Figure:
 
     for name in (NOISE, *PUBLISHED):
         line(["clean", name, *(f"{name}, {s:g} of it" for s in SHARES)], name, "o-")
-    line(["clean", OURS], "veil", "s-k")
+    line([OURS], "veil", "sk")
     axes.set(xlabel="PESQ-wb", ylabel="accepted by an encoder that was left out, %", ylim=(-3, 103))
     axes.legend()
     axes.grid(alpha=0.3)
