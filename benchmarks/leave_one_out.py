@@ -2,9 +2,9 @@
 
 ``veil`` against all encoders of the ensemble but one, judged by that one, as it is and after an attacker has equalised
 back. Beside it, against the same encoders: the published protections at their strongest, scaled down clip by clip to
-the PESQ of ``veil`` at strength "strong", and white noise that is scaled likewise. Two encoders have a cousin in the
-ensemble (the same kind of network, another front end, other weights), so ``veil`` is also made without both. Writes
-docs/results/leave_one_out.{md,json,png}.
+the PESQ of ``veil`` at strength "strong", and white noise that is scaled likewise. Those that attack a converter know
+none of the judges and are made once. Two encoders have a cousin in the ensemble (the same kind of network, another
+front end, other weights), so ``veil`` is also made without both. Writes docs/results/leave_one_out.{md,json,png}.
 """
 
 from __future__ import annotations
@@ -22,19 +22,24 @@ from matplotlib.figure import Figure
 from speakers import RATE, Clip, batches, clips, corpus_argument, ensemble, few
 from torch import Tensor
 
-from voxveil import catalog
+from voxveil import catalog, loading
 from voxveil.bench.rates import interval
+from voxveil.errors import ModelUnavailableError
 from voxveil.metrics import quality
 from voxveil.perturb.quality_floor import largest_share
-from voxveil.protectors.order import EffortName, Order
+from voxveil.protectors.order import EffortName, Order, StrengthName
 from voxveil.roles import Protector
 from voxveil.transforms.equalise_back import EqualiseBack
 from voxveil.verify.verifier import Verifier
 
 CLIPS_A_SPEAKER = 1
-PUBLISHED: dict[str, EffortName] = {"attackvc": "fast", "antifake": "fast"}
+PUBLISHED = ("attackvc", "antifake", "voiceguard", "clearmask")
+ON_CONVERTERS = {"attackvc-mel": {}, "voicecloak": {"without": ["identity"]}}
+"""Published protections that attack a converter, and their settings: without any speaker encoder."""
 NOISE = "white noise"
-OURS, OURS_KNOWN, OURS_FAMILY = "veil", "veil, judge known", "veil, family left out"
+OURS, OURS_MEDIUM = "veil", "veil, medium"
+OURS_KNOWN, OURS_FAMILY = "veil, judge known", "veil, family left out"
+CONVERTERS_JOB = ("converters",)
 FAMILIES = (("resnetse34l", "resnetse34v2"), ("ivector", "ivector-lfcc"))
 SHARES = (0.25, 0.0625, 0.015625)
 """Of what a published protection does, for the picture."""
@@ -42,12 +47,12 @@ SHARES = (0.25, 0.0625, 0.015625)
 Trial = dict[str, str | float]
 
 
-def order(victims: Sequence[Verifier], effort: EffortName) -> Order:
-    return Order(tuple(victims), "strong", effort)
+def order(victims: Sequence[Verifier], effort: EffortName, strength: StrengthName = "strong") -> Order:
+    return Order(tuple(victims), strength, effort)
 
 
-def protected(method: str, ordered: Order, clean: Tensor) -> Tensor:
-    protector: Protector = catalog.part("method", method)(ordered)
+def protected(method: str, ordered: Order, clean: Tensor, **settings: object) -> Tensor:
+    protector: Protector = catalog.part("method", method)(ordered, **settings)
     return protector(clean[:, None], seed=0)[:, 0].detach()
 
 
@@ -70,49 +75,73 @@ def versions(victims: Sequence[Verifier], clean: Tensor) -> Iterator[tuple[str, 
     yield "clean", clean
     ours = protected("veil", order(victims, "normal"), clean)
     yield OURS, ours
+    yield OURS_MEDIUM, protected("veil", order(victims, "normal", "medium"), clean)
     wanted = pesq_of(clean, ours)
     noise = clean + clean.std() * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    others = {method: protected(method, order(victims, effort), clean) for method, effort in PUBLISHED.items()}
+    others = {method: protected(method, order(victims, "fast"), clean) for method in PUBLISHED}
     for name, changed in (others | {NOISE: noise}).items():
-        yield name, of_pesq(clean, changed, wanted)
-        for share in SHARES:
-            yield f"{name}, {share:g} of it", clean + share * (changed - clean)
+        yield from shares(name, clean, changed, wanted)
+
+
+def shares(name: str, clean: Tensor, changed: Tensor, wanted: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The change at the PESQ that is wanted, and less and less of it."""
+    yield name, of_pesq(clean, changed, wanted)
+    for share in SHARES:
+        yield f"{name}, {share:g} of it", clean + share * (changed - clean)
+
+
+def on_converters(verifiers: Sequence[Verifier], clean: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """What protections make that attack a converter, at the PESQ of ``veil`` that knows all."""
+    ours = protected("veil", order(verifiers, "normal"), clean)
+    yield OURS_KNOWN, ours
+    wanted = pesq_of(clean, ours)
+    for method, settings in ON_CONVERTERS.items():
+        try:
+            converter = loading.converter(catalog.ATTACKED[method])
+        except ModelUnavailableError as error:
+            print(method, "is left out:", error, flush=True)
+            continue
+        ordered = Order((), "strong", "normal", converter=lambda loaded=converter: loaded)
+        yield from shares(method, clean, protected(method, ordered, clean, **settings), wanted)
 
 
 def trials(judges: Mapping[str, Verifier], version: str, clean: Tensor, made: Tensor, group: list[Clip]) -> list[Trial]:
     """What each judge says of every clip, as it is and equalised back."""
     found: list[Trial] = []
     costs = pesq_of(clean, made)
+    clear = [quality.stoi(c, m, RATE) for c, m in zip(clean.double().numpy(), made.double().numpy(), strict=True)]
     washed = EqualiseBack(RATE)(made)
     for name, judge in judges.items():
         enrolled = torch.stack([clip.enrolled[name] for clip in group])
         with torch.no_grad():
             said, washed_said = (judge.scorer(enrolled, judge.embedder(x)).tolist() for x in (made, washed))
-        for clip, cost, score, after in zip(group, costs.tolist(), said, washed_said, strict=True):
+        for clip, cost, stoi, score, after in zip(group, costs.tolist(), clear, said, washed_said, strict=True):
             row = {"judge": name, "version": version, "speaker": clip.speaker, "threshold": judge.threshold}
-            found.append({**row, "pesq_wb": cost, "score": score, "equalised_back": after})
+            found.append({**row, "pesq_wb": cost, "stoi": stoi, "score": score, "equalised_back": after})
     return found
 
 
 def left_out(corpus: Path, names: tuple[str, ...]) -> list[Trial]:
     """All trials with the encoders ``names`` left out and judging.
 
-    Whole families meet ``veil`` only, and so do all encoders when none is left out.
+    Whole families meet ``veil`` only. All encoders judge what is made against converters.
     """
     torch.set_num_threads(1)
     verifiers = ensemble()
-    judges = {name: verifiers[name] for name in names or verifiers}
+    judges = verifiers if names == CONVERTERS_JOB else {name: verifiers[name] for name in names}
     victims = [verifier for name, verifier in verifiers.items() if name not in names]
     found: list[Trial] = []
     for group in batches(few(clips(corpus, judges), CLIPS_A_SPEAKER), size=5):
         clean = torch.stack([clip.speech for clip in group])
-        if len(names) == 1:
-            made = list(versions(victims, clean))
+        if names == CONVERTERS_JOB:
+            made = on_converters(victims, clean)
+        elif len(names) == 1:
+            made = versions(victims, clean)
         else:
-            made = [(OURS_FAMILY if names else OURS_KNOWN, protected("veil", order(victims, "normal"), clean))]
+            made = iter([(OURS_FAMILY, protected("veil", order(victims, "normal"), clean))])
         for version, speech in made:
             found += trials(judges, version, clean, speech, group)
-    print(" ".join(names) or "none", "left out", flush=True)
+    print(*names, flush=True)
     return found
 
 
@@ -120,7 +149,7 @@ def main() -> None:
     parser = corpus_argument(__doc__)
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     options = parser.parse_args()
-    jobs = [*((name,) for name in catalog.ENSEMBLE), *FAMILIES, ()]
+    jobs = [*((name,) for name in catalog.ENSEMBLE), *FAMILIES, CONVERTERS_JOB]
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
         found = [row for rows in pool.map(partial(left_out, options.corpus), jobs) for row in rows]
     options.out.mkdir(parents=True, exist_ok=True)
@@ -150,20 +179,25 @@ def mean(rows: list[Trial], figure: str) -> float:
 HEADS = {
     "clean": "clean",
     NOISE: NOISE,
-    **{name: f"`{name}`" for name in PUBLISHED},
+    **{name: f"`{name}`" for name in (*PUBLISHED, *ON_CONVERTERS)},
     OURS: "**`veil`**",
+    OURS_MEDIUM: "`veil`, medium",
     OURS_KNOWN: "`veil`, judge known",
 }
 """What the tables show of the versions, and what they call it."""
 
 
 def table(found: list[Trial], score: str) -> list[str]:
-    lines = [f"| judge | {' | '.join(HEADS.values())} |", f"|---|{'---|' * len(HEADS)}"]
+    heads = {version: head for version, head in HEADS.items() if of(found, version)}
+    lines = [f"| judge | {' | '.join(heads.values())} |", f"|---|{'---|' * len(heads)}"]
     for judge in (*catalog.ENSEMBLE, None):
-        cells = [accepted(of(found, version, judge), score) for version in HEADS]
+        cells = [accepted(of(found, version, judge), score) for version in heads]
         lines.append(f"| {judge or '**all**'} | {' | '.join(cells)} |")
-    costs = [f"{mean(of(found, version), 'pesq_wb'):.2f}" for version in HEADS]
-    return [*lines, f"| PESQ-wb | {' | '.join(costs)} |", ""]
+    for figure, head in (("pesq_wb", "PESQ-wb"), ("stoi", "STOI")):
+        digits = 2 if figure == "pesq_wb" else 3
+        costs = [f"{mean(of(found, version), figure):.{digits}f}" for version in heads]
+        lines.append(f"| {head} | {' | '.join(costs)} |")
+    return [*lines, ""]
 
 
 def family_table(found: list[Trial]) -> list[str]:
@@ -182,7 +216,9 @@ def text(found: list[Trial]) -> str:
         f"{len(of(found, 'clean', 'ge2e'))} clips of five speakers of LibriSpeech test-other, strength strong. Every",
         "encoder in turn is left out of what is attacked, and judges: clips in a hundred that it takes for the speaker",
         "[95 % interval over speakers]. White noise and the published protections (effort fast, against the same",
-        "encoders) are scaled, clip by clip, to the PESQ that `veil` has there.",
+        "encoders) are scaled, clip by clip, to the PESQ that `veil` has there; those that attack a converter",
+        "(`attackvc-mel`, `voicecloak` without its loss on speaker encoders; effort normal) know none of the judges,",
+        "and are scaled to the PESQ of the `veil` that knows all.",
         "",
         *table(found, "score"),
         "After an attacker has equalised back:",
@@ -210,9 +246,9 @@ def picture(found: list[Trial]) -> Figure:
         points = sorted((mean(trials, "pesq_wb"), accepted_percent(trials)) for trials in rows)
         axes.plot(*zip(*points, strict=True), style, label=label)
 
-    for name in (NOISE, *PUBLISHED):
+    for name in (NOISE, *(name for name in (*PUBLISHED, *ON_CONVERTERS) if of(found, name))):
         line(["clean", name, *(f"{name}, {s:g} of it" for s in SHARES)], name, "o-")
-    line([OURS], "veil", "sk")
+    line([OURS, OURS_MEDIUM], "veil", "s-k")
     axes.set(xlabel="PESQ-wb", ylabel="accepted by an encoder that was left out, %", ylim=(-3, 103))
     axes.legend()
     axes.grid(alpha=0.3)

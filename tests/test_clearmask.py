@@ -92,7 +92,7 @@ def test_masked_frequencies_are_gone_and_others_stay(clips: Tensor) -> None:
 
 def test_the_style_leads_away_within_its_distortion(clips: Tensor) -> None:
     with torch.no_grad():
-        gains = QUICK.style(clips, clips)
+        gains = QUICK.style(clips, clips, QUICK.voices(clips))
         coloured = QUICK._equaliser((gains,), clips)
         distortion = (GRID(coloured).abs() - GRID(clips).abs()).flatten(1).norm(dim=1)
     assert set(gains.abs().flatten().tolist()) == {0.0, 6.0}
@@ -104,7 +104,7 @@ def test_the_style_leads_away_within_its_distortion(clips: Tensor) -> None:
 def test_more_distortion_lets_more_bands_move_and_none_leaves_them(clips: Tensor) -> None:
     def moved(distortion: float) -> int:
         strength = replace(QUICK.strength, distortion=distortion)
-        return int((replace(QUICK, strength=strength).style(clips, clips) != 0.0).sum())
+        return int((replace(QUICK, strength=strength).style(clips, clips, QUICK.voices(clips)) != 0.0).sum())
 
     assert moved(0.0) == 0 < moved(0.4) < moved(10.0)
 
@@ -140,8 +140,8 @@ def test_the_gradient_of_a_room_is_that_of_finite_differences(clips: Tensor) -> 
 def test_the_descent_leads_further_than_the_best_room_within_30_ms(clips: Tensor) -> None:
     longer = replace(QUICK, effort=Effort(6, 20))
     with torch.no_grad():
-        room = longer._room(clips, clips, Generator().manual_seed(0))
-    tail = longer.tail(clips, clips, Generator().manual_seed(0), None)
+        room = longer._room(clips, longer.voices(clips), Generator().manual_seed(0))
+    tail = longer.tail(clips, longer.voices(clips), Generator().manual_seed(0), None)
     assert tail.shape == (2, 480)
     best, found = (alike(with_loudness_of(reverberated(clips, t), clips, SAMPLE_RATE), clips) for t in (room, tail))
     assert bool((found < best - 0.01).all()) and bool((best < 1.0).all())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from voxveil.perturb.budgets import BandWeighted, GainRange, Linf, MaskingThreshold, Snr
 from voxveil.perturb.carriers import Additive, Chain, Filter, GainMask, Levelled, SpectralAdditive
-from voxveil.perturb.expectation import Expectation
+from voxveil.perturb.expectation import Dealt, Expectation
 from voxveil.perturb.gradients import Autograd, Nes, StraightThrough
 from voxveil.perturb.solvers import Descent, adam, fgsm, momentum_pgd, pgd, radii
 from voxveil.roles import Carrier, Loss, Speech
@@ -229,6 +229,24 @@ def test_expectation_chains_its_transforms(clean: Tensor) -> None:
 
     got = Expectation(lambda x: x.mean(-1), [Shift(), Double()])(clean)
     assert torch.allclose(got, 2.0 * (clean.mean(-1) + 1.0))
+
+
+def test_what_is_dealt_is_the_sum_on_average_and_every_objective_equally_often(clean: Tensor) -> None:
+    met: list[int] = []
+
+    def objective(index: int) -> Objective:
+        def loss(speech: Speech) -> Loss:
+            met.append(index)
+            return (1.0 + index) * speech.square().sum(-1)
+
+        return loss
+
+    dealt = Dealt([objective(index) for index in range(5)], count=2, generator=torch.Generator().manual_seed(0))
+    losses = torch.stack([dealt(clean) for _ in range(50)])
+    assert torch.allclose(losses.mean(0), 15.0 * clean.square().sum(-1))
+    rounds = [met[start : start + 5] for start in range(0, 100, 5)]
+    assert all(sorted(found) == list(range(5)) for found in rounds)
+    assert len({tuple(found) for found in rounds}) > 10, "and shuffled anew"
 
 
 def test_a_descent_goes_on_where_another_ended(clean: Tensor, generator: torch.Generator) -> None:

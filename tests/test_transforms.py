@@ -22,6 +22,7 @@ from voxveil.transforms.noise import WhiteNoise
 from voxveil.transforms.quantise import Quantise
 from voxveil.transforms.resample import BandLimit
 from voxveil.transforms.room import Room
+from voxveil.transforms.speed import RandomSpeed
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -30,6 +31,7 @@ def seeded(seed: int) -> torch.Generator:
 
 TRANSFORMS: dict[str, Callable[[int], Transform]] = {
     "crop": lambda seed: RandomStart(4000, seeded(seed)),
+    "speed": lambda seed: RandomSpeed(0.2, seeded(seed)),
     "telephone": lambda _: BandPass(300.0, 3400.0, 16_000),
     "noise": lambda seed: WhiteNoise(20.0, seeded(seed)),
     "noise, straight through": lambda seed: StraightThrough(WhiteNoise(20.0, seeded(seed))),
@@ -90,6 +92,18 @@ def test_crop_keeps_the_end_and_never_more_than_a_third_goes(speech: Tensor) -> 
     assert max(starts) - min(starts) > 3500, "and the whole range is drawn from"
     short = RandomStart(4000, seeded(0))
     assert min(short(speech[:, :300]).shape[-1] for _ in range(100)) >= 200
+
+
+def test_speed_moves_pitch_and_length_together_and_uses_its_whole_range() -> None:
+    """A tone of f Hz, played faster by s, is one of s · f Hz and lasts 1 / s as long."""
+    whistle, varied = tone(500.0).float(), RandomSpeed(0.2, seeded(0))
+    speeds = []
+    for _ in range(100):
+        out = varied(whistle)
+        speeds.append(whistle.shape[-1] / out.shape[-1])
+        crossings = int((out[0, 1:].sign() != out[0, :-1].sign()).sum())
+        assert crossings * 8000.0 / out.shape[-1] == pytest.approx(500.0 * speeds[-1], rel=0.02)
+    assert 0.8 <= min(speeds) < 0.83 and 1.17 < max(speeds) <= 1.2
 
 
 @given(snr_db=st.floats(-10.0, 50.0), seed=st.integers(0, 1000))

@@ -93,8 +93,8 @@ def test_a_clip_costs_the_listener_what_is_allowed_and_little_more(victim):
         strength = replace(STRENGTHS["strong"], beyond_weight=20.0, disturbance=disturbance)
         return float(cost(Veil((victim,), strength, steps=40)(clean, seed=0)[0]))
 
-    little, much = costs(0.4), costs(2.0)
-    assert little < 0.8 and 1.4 < much < 2.6
+    little, much = costs(0.2), costs(1.0)
+    assert little < 0.3 and 0.6 < much < 1.2
 
 
 def test_the_listener_keeps_quality_and_loudness(pair):
@@ -112,7 +112,7 @@ def test_more_steps_and_more_strength_lead_further_away(ge2e, victim):
         made = Veil((victim,), STRENGTHS[strength], steps)(batch(clean), seed=0)
         return float(own @ embedding(ge2e, made[0, 0].numpy()))
 
-    assert alike("medium", 1) > alike("medium", 6) > alike("medium", 20)
+    assert alike("medium", 1) > alike("medium", 20) > alike("medium", 60)
     assert alike("light", 20) > alike("strong", 20)
 
 
@@ -248,7 +248,8 @@ def test_other_rates_are_kept_and_protected(ge2e, victim, tmp_path, rate):
 def test_what_lies_above_the_band_is_left_alone(quick, tmp_path):
     rate = 44_100
     hiss = 0.02 * np.random.default_rng(0).standard_normal(2 * rate)
-    sound = resample_poly(said("slt-1", 2.0), rate, RATE) + hiss
+    # Quiet enough that nothing has to be clipped.
+    sound = 0.5 * (resample_poly(said("slt-1", 2.0), rate, RATE) + hiss)
     made = read(protected_file(quick, tmp_path, sound, rate))[0][0]
 
     def level_db(signal: np.ndarray, low_hz: float, high_hz: float) -> float:

@@ -11,7 +11,7 @@ import torch
 from scipy.special import log_softmax, softmax
 from torch import Generator, Tensor
 
-from voxveil import api, catalog
+from voxveil import api, catalog, loading
 from voxveil.errors import BadInputError, ModelUnavailableError, VoxveilError
 from voxveil.models.conversion.autovc import SpeakerEncoder
 from voxveil.models.conversion.diffvc import DiffVC
@@ -292,6 +292,15 @@ def test_an_order_is_put_into_numbers(converter: SimpleNamespace, clips: Tensor)
     assert isinstance(held, Floored) and held.protector == made.__class__(
         converter, victims, Weights(), 0.004, 10, order.target
     )
+
+
+def test_by_name_it_attacks_the_converter_of_the_package(speech: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = api.make_protector("voicecloak", "medium", None, "fast", "auto", ("xvector",), "cpu", without=("identity",))
+    assert made.converter is loading.converter("diffvc")
+    clean = speech[:1, None, 8_000:12_000]
+    monkeypatch.setattr(module, "LEAST_REFERENCE_S", 0.25)
+    change = replace(made, steps=2)(clean, seed=0) - clean
+    assert 0.0 < float(change.abs().max()) <= 0.002 + 1e-7
 
 
 def test_what_cannot_be_done_is_said(converter: SimpleNamespace) -> None:

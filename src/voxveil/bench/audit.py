@@ -51,14 +51,19 @@ def purifiers() -> list[str]:
     return [NONE, *catalog.names("purifier")]
 
 
+ATTACKED_ONLY = ("diffvc",)
+"""Converters that are there for a protection to attack: they clone too badly to tell anything, and take minutes."""
+
+
 def cloners() -> list[str]:
-    """Every cloner by name that needs nothing else, and none: the recording itself.
+    """Every cloner by name that needs nothing else and clones, and none: the recording itself.
 
     >>> "none" in cloners() and "knn-vc" in cloners() and "seed-vc" in cloners()
     False
     """
     converters = [name for name in hub.names() if hub.card(name).kind == cloning.CONVERTER]
-    return [NONE, *(row.name for row in without_card() if row.shipped), *converters]
+    clone = [name for name in converters if name not in ATTACKED_ONLY]
+    return [NONE, *(row.name for row in without_card() if row.shipped), *clone]
 
 
 def audit(

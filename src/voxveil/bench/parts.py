@@ -87,8 +87,7 @@ def weights(station: str, part: Part) -> list[str]:
     if station == "protection":
         against = dict(part.settings).get("against", catalog.ENSEMBLE)
         attacked = [catalog.ATTACKED[part.name]] if part.name in catalog.ATTACKED else []
-        known = [name for name in attacked if name in hub.names()]  # what there is not, out_of_reach says
-        return [*(sha for name in against for sha in weights("verifier", Part(name))), *_sha256(known)]
+        return [*(sha for name in against for sha in weights("verifier", Part(name))), *_sha256(attacked)]
     if station == "verifier":
         encoder, scorer = loading.encoder_and_scorer(part.name)
         return _sha256([encoder, loading.plda_of(encoder)] if scorer == "plda" else [encoder])

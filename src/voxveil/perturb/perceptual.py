@@ -3,8 +3,8 @@
 Two terms, after the two measures that later judge the result:
 
 - :class:`LoudnessDisturbance` follows the perceptual model of PESQ (ITU-T P.862, A. Rix et al. 2001): loudness per
-  critical band and frame, static colouring and slow gain changes forgiven, differences below a quarter of the
-  loudness unheard, additions weighted more than losses;
+  critical band and frame at a fixed listening level, static colouring and slow gain changes forgiven, differences below
+  a quarter of the loudness unheard, additions weighted more than losses;
 - :class:`EnvelopeDistortion` follows STOI (C. Taal et al. 2011): 1 − correlation of the envelopes of third-octave
   bands over 0.4 s, where somebody speaks.
 
@@ -29,15 +29,17 @@ from voxveil.roles import Loss, Speech
 
 _STFT = Stft(n_fft=512, hop_samples=256)
 _BANDS = 42
-_LISTENING_DB = 75.0
+_LISTENING_DB = 95.0
+_LEVEL_BAND_HZ = (325.0, 3250.0)
+_ACTIVE = 1e7
 _ZWICKER_EXPONENT = 0.23
-_LOUDNESS_SCALE = 2.4
+_LOUDNESS_SCALE = 0.1866
 _DEADZONE = 0.25
 _THIRD_OCTAVES = 15
 _LOWEST_THIRD_OCTAVE_HZ = 150.0
 _SPEECH_RANGE_DB = 40.0
 _TINY = 1e-9
-INSISTENCE = 0.3
+INSISTENCE = 3.0
 """How much dearer a disturbance gets in every call, for each unit that it is above what is allowed."""
 
 Power = Float[Tensor, "batch freq frame"]
@@ -92,7 +94,8 @@ def bark_power(spectrum: Power, sample_rate: int) -> Bands:
 class LoudnessDisturbance:
     """0.1 · symmetric + 0.0309 · asymmetric disturbance between ``clean`` and adversarial speech, [batch].
 
-    0 means unheard; PESQ's raw score falls by about a point for each unit.
+    0 means unheard; PESQ's raw score, 4.5 for unchanged speech, falls by a point for each unit. Both voices are set to
+    the same level in the band of a telephone. What is left out of PESQ is its alignment in time.
 
     >>> clean = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0)) * 0.05
     >>> term = LoudnessDisturbance(clean, 16_000)
@@ -103,12 +106,8 @@ class LoudnessDisturbance:
     def __init__(self, clean: Speech, sample_rate: int) -> None:
         self.sample_rate = sample_rate
         with torch.no_grad():
-            bands = bark_power(listened_power(clean), sample_rate)
-            total = bands.sum(1)
-            self.active = (total > 0.01 * total.mean(1, keepdim=True)).to(clean)[:, None]
-            mean = (total * self.active[:, 0]).sum(1) / self.active.sum((1, 2)).clamp_min(1.0)
-            self.scale = (10.0 ** (_LISTENING_DB / 10.0) / mean.clamp_min(1e-20))[:, None, None]
-            self.reference = bands * self.scale
+            self.reference = self._listened(listened_power(clean))
+            self.active = (self.reference.sum(1, keepdim=True) > _ACTIVE).to(clean)
 
     def __call__(self, adversarial: Speech) -> Loss:
         """The disturbance of every clip."""
@@ -116,7 +115,7 @@ class LoudnessDisturbance:
 
     def of_power(self, spectrum: Power) -> Loss:
         """The same from the adversarial speech's :func:`listened_power`."""
-        degraded = bark_power(spectrum, self.sample_rate) * self.scale
+        degraded = self._listened(spectrum)
         reference = self._coloured_like(degraded)
         degraded = degraded * _slow_gain(reference, degraded)
         symmetric, asymmetric = self._disturbances(reference, degraded)
@@ -124,10 +123,18 @@ class LoudnessDisturbance:
         emphasis = ((reference.sum(1) + 1e5) / 1e7) ** 0.04
         return 0.1 * _over_time(symmetric / emphasis) + 0.0309 * _over_time(asymmetric / emphasis)
 
+    def _listened(self, spectrum: Power) -> Bands:
+        """The power of the bands at the listening level."""
+        frequencies = _STFT.frequencies_hz(self.sample_rate)
+        low, high = _LEVEL_BAND_HZ
+        spoken = spectrum[:, (frequencies >= low) & (frequencies <= high)].sum(1).mean(1)
+        scale = 10.0 ** (_LISTENING_DB / 10.0) / spoken.clamp_min(1e-20)
+        return bark_power(spectrum, self.sample_rate) * scale[:, None, None]
+
     def _coloured_like(self, degraded: Bands) -> Bands:
         """The reference with the long-term spectrum of the degraded speech, within ±20 dB: colouring is forgiven."""
-        wanted = (degraded * self.active).sum(2, keepdim=True)
-        present = (self.reference * self.active).sum(2, keepdim=True)
+        wanted = (degraded * self.active).mean(2, keepdim=True)
+        present = (self.reference * self.active).mean(2, keepdim=True)
         return self.reference * ((wanted + 1e3) / (present + 1e3)).clamp(0.01, 100.0)
 
     def _disturbances(self, reference: Bands, degraded: Bands) -> tuple[Tensor, Tensor]:
@@ -136,7 +143,7 @@ class LoudnessDisturbance:
         difference = loud_degraded - loud_reference
         unheard = _DEADZONE * torch.minimum(loud_degraded, loud_reference)
         heard = (difference.abs() - unheard).clamp_min(0.0)
-        symmetric = ((heard.square() * width).sum(1) * width.sum() + _TINY).sqrt()
+        symmetric = ((heard * width).square().sum(1) * width.sum() + _TINY).sqrt()
         added = ((degraded + 50.0) / (reference + 50.0)) ** 1.2
         added = torch.where(added < 3.0, torch.zeros_like(added), added.clamp_max(12.0))
         return symmetric, (heard * added * width).sum(1)

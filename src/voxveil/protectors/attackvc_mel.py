@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -54,10 +55,15 @@ EFFORT_STEPS = {"fast": 60, "normal": 300, "thorough": PUBLISHED_STEPS}
 
 @dataclass(frozen=True)
 class LevelsAdditive:
-    """X + δ for the levels X of ``mel``: a carrier whose output are levels, until :meth:`sound` is asked of it."""
+    """X + δ for the levels X of a batch of speech, found once: a carrier whose output are levels.
+
+    >>> carrier = LevelsAdditive(0.1, torch.zeros(1, 80, 62))
+    >>> carrier((torch.full((1, 80, 62), 0.1),), torch.zeros(1, 16_000)).shape
+    torch.Size([1, 80, 62])
+    """
 
     epsilon: float
-    mel: StandardMel
+    levels: Levels
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -66,16 +72,21 @@ class LevelsAdditive:
 
     def shapes(self, clean: Speech) -> tuple[tuple[int, ...], ...]:
         """[batch, mel, frame]."""
-        return (tuple(self.mel(clean).shape),)
+        return (tuple(self.levels.shape),)
 
     def __call__(self, amounts: Parameters, clean: Speech) -> Levels:
-        """The sum."""
-        return self.mel(clean) + amounts[0]
+        """The sum; ``clean`` is the speech whose levels are known."""
+        return self.levels + amounts[0]
 
-    def sound(self, amounts: Parameters, clean: Speech) -> Speech:
-        """Speech with these levels, as long as ``clean``."""
-        made = MelGriffinLim(self.mel)(self(amounts, clean))
-        return F.pad(made, (0, clean.shape[1] - made.shape[1]))
+
+def sounding(mel: StandardMel, amounts: Parameters, speech: Speech) -> Speech:
+    """Speech with the levels that ``speech`` has in ``mel``, ``amounts`` added; as long as it was.
+
+    >>> sounding(StandardMel(), (torch.zeros(1, 80, 62),), 0.1 * torch.randn(1, 16_000)).shape
+    torch.Size([1, 16000])
+    """
+    made = MelGriffinLim(mel)(mel(speech) + amounts[0])
+    return F.pad(made, (0, speech.shape[1] - made.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -112,13 +123,14 @@ class AttackVCMel:
         """
         clean = mono_mix(speech)
         voice = target_voice(self.victims, clean, self.target)
-        carrier = LevelsAdditive(self.epsilon, StandardMel().to(clean.device))
+        mel = StandardMel().to(clean.device)
         with torch.no_grad():
-            objective = self.objective(carrier.mel(clean), carrier.mel(voice))
+            carrier = LevelsAdditive(self.epsilon, mel(clean))
+            objective = self.objective(carrier.levels, mel(voice))
         size = PUBLISHED_STEP_SIZE * PUBLISHED_STEPS / self.steps
         solver = Descent(self.steps, size, rule="adam", bound="squash", momentum=0.9, start=1.0)
         amounts = solver(objective, carrier, clean, torch.Generator().manual_seed(seed), progress=progress)
-        return on_every_channel(carrier.sound, amounts, speech)
+        return on_every_channel(partial(sounding, mel), amounts, speech)
 
     def objective(self, source: Levels, target: Float[Tensor, "batch mel frame2"]) -> Objective:
         """What is minimised over the levels of the protected speech."""

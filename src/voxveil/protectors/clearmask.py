@@ -20,6 +20,7 @@ are published; the other choices are ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,7 @@ STYLE_SHARE = 0.5
 """Of the progress."""
 
 Gains = Float[Tensor, "batch band"]
+Voices = Sequence[Float[Tensor, "batch _"]]
 
 
 @dataclass(frozen=True)
@@ -135,30 +137,37 @@ class ClearMask:
         with torch.no_grad():
             bins = heaviest_bins(clean, self.strength.masked_bins)
             masked = without_bins(clean, bins)
-            gains = self.style(masked, clean, progress)
+            voices = self.voices(clean)
+            gains = self.style(masked, clean, voices, progress)
             coloured = self._equaliser((gains,), masked)
-        tail = self.tail(coloured, clean, generator, progress)
+        tail = self.tail(coloured, voices, generator, progress)
         with torch.no_grad():
             flat = speech.flatten(0, 1)
             every = [found.repeat_interleave(speech.shape[1], 0) for found in (bins, gains, tail)]
             coloured = self._equaliser((every[1],), without_bins(flat, every[0]))
             return with_loudness_of(reverberated(coloured, every[2]), flat, SAMPLE_RATE).view_as(speech)
 
-    def style(self, masked: Speech, clean: Speech, progress: Progress | None = None) -> Gains:
-        """Gains in dB of the bands that gain most of L for their distortion, as many as the strength allows."""
-        loss, spectrum = self._leaving(clean), GRID(clean).abs()
+    def voices(self, speech: Speech) -> Voices:
+        """What each of the encoders hears."""
+        return [victim.embedder(speech) for victim in self.victims]
+
+    def style(self, masked: Speech, clean: Speech, voices: Voices, progress: Progress | None = None) -> Gains:
+        """Gains in dB of the bands that gain most of L for their distortion, as many as the strength allows.
+
+        ``voices`` are those of ``clean``.
+        """
+        loss, spectrum = self._leaving(voices), GRID(clean).abs()
         size = spectrum.flatten(1).norm(dim=1)
 
-        def distortion(gains: Gains) -> Loss:
-            change = GRID(self._equaliser((gains,), masked)).abs() - spectrum
+        def distortion(coloured: Speech) -> Loss:
+            change = GRID(coloured).abs() - spectrum
             return change.flatten(1).norm(dim=1) / size.clamp_min(1e-10)
 
         before = loss(masked)
         found = []
         for index in range(2 * self.effort.bands):
-            gains = self._move(masked, index)
-            gained = before - loss(self._equaliser((gains,), masked))
-            found.append(gained / distortion(gains).clamp_min(1e-10))
+            coloured = self._equaliser((self._move(masked, index),), masked)
+            found.append((before - loss(coloured)) / distortion(coloured).clamp_min(1e-10))
             if progress is not None:
                 progress(STYLE_SHARE * (index + 1) / (2 * self.effort.bands))
         sensitivity, order = torch.stack(found, dim=1).sort(dim=1, descending=True)
@@ -167,15 +176,16 @@ class ClearMask:
         for rank in range(2 * self.effort.bands):
             moves = torch.stack([self._move(masked[:1], int(index))[0] for index in order[:, rank]])
             tried = torch.where((moves != 0.0) & (gains == 0.0), moves, gains)
-            going_on = going_on & (sensitivity[:, rank] > 0.0) & (distortion(tried) < self.strength.distortion)
+            spent = distortion(self._equaliser((tried,), masked))
+            going_on = going_on & (sensitivity[:, rank] > 0.0) & (spent < self.strength.distortion)
             gains = torch.where(going_on[:, None], tried, gains)
         return gains
 
-    def tail(self, coloured: Speech, clean: Speech, generator: torch.Generator, progress: Progress | None) -> Tail:
-        """The reflections of the room that leads away from ``clean``, chosen and then changed."""
+    def tail(self, coloured: Speech, voices: Voices, generator: torch.Generator, progress: Progress | None) -> Tail:
+        """The reflections of the room that leads away from the clean speech's ``voices``, chosen and then changed."""
         with torch.no_grad():
-            room = self._room(coloured, clean, generator)
-            objective = self._leaving(clean, self.target)
+            room = self._room(coloured, voices, generator)
+            objective = self._leaving(voices, self.target)
         carrier = Reverberation(DecayingTail(self.strength.tail_peak, RT60_S, TAIL_SAMPLES, SAMPLE_RATE), room)
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
 
@@ -189,8 +199,8 @@ class ClearMask:
         )
         return room + change
 
-    def _room(self, coloured: Speech, clean: Speech, generator: torch.Generator) -> Tail:
-        loss = self._leaving(clean)
+    def _room(self, coloured: Speech, voices: Voices, generator: torch.Generator) -> Tail:
+        loss = self._leaving(voices)
         room = Room(RT60_S, self.strength.direct_to_reverberant_db, SAMPLE_RATE, generator)
         tails, losses = [], []
         for length_s in ROOM_LENGTHS_S:
@@ -212,12 +222,11 @@ class ClearMask:
     def _equaliser(self) -> Levelled:
         return Levelled(Filter(GainRange(self.strength.style_db), SAMPLE_RATE, self.effort.bands), SAMPLE_RATE)
 
-    def _leaving(self, clean: Speech, target: Speech | None = None) -> Objective:
-        """−L of every clip beside ``clean``; with a ``target``, L beside the target as well."""
+    def _leaving(self, voices: Voices, target: Speech | None = None) -> Objective:
+        """−L of every clip beside the clean speech's ``voices``; with a ``target``, L beside the target as well."""
         attacks: list[tuple[float, Objective]] = []
-        for victim in self.victims:
-            source = victim.embedder(clean)
-            wanted = None if target is None else victim.embedder(target.to(clean)).expand_as(source)
+        for victim, source in zip(self.victims, voices, strict=True):
+            wanted = None if target is None else victim.embedder(target.to(source)).expand_as(source)
             attacks.append((1.0 / len(self.victims), EmbeddingDistance(victim.embedder.coarse(), source, wanted)))
         return Weighted(tuple(attacks))
 

@@ -6,16 +6,17 @@ For speaker encoders E_k with thresholds t_k, speech x, carrier c and parameters
               + b · Σ_k cos(E_k(c(p, x)), E_k(x))                                      … by anybody …
               + q · loudness disturbance + i · envelope distortion                     … and sounds the same
 
-over random framings of the speech, by Adam with a change of variables. λ_k rises for as long as a clip has not left
-encoder k by the margin. The margin makes up for how far a single clip lies from its speaker's place, and as an angle it
-means the same for every encoder, whatever its threshold. Beyond it, b spends what costs the listener next to nothing
-(a quarter of the loudness of a band is unheard), which is what encoders feel that nobody attacked. The carrier is a
-static 24-band equaliser times a mask over time and frequency, both within a range in dB, at the loudness of the
-original. With a target y, cos(E(x′), E(y)) is pulled up at the same time.
+over random framings and speeds of the speech, by Adam with a change of variables, two encoders a step. λ_k rises for as
+long as a clip has not left encoder k by the margin. The margin makes up for how far a single clip lies from its
+speaker's place, and as an angle it means the same for every encoder, whatever its threshold. Beyond it, b spends what
+the listener is to bear, which is what encoders feel that nobody attacked. The carrier is a static 40-band equaliser
+times a mask over time and frequency, both within a range in dB, at the loudness of the original. With a target y,
+cos(E(x′), E(y)) is pulled up at the same time.
 
-In every other step an attacker equalises back first (:class:`~voxveil.transforms.equalise_back.EqualiseBack`), and
-each encoder has to be left then, too, with a λ of its own: what a static equaliser does alone, encoders that take the
-mean of every band away do not see, and any attacker undoes.
+In every other step an attacker equalises back first (:class:`~voxveil.transforms.equalise_back.EqualiseBack`), in every
+fourth there is noise, and each encoder has to be left then, too, with a λ of its own: what a static equaliser does
+alone, encoders that take the mean of every band away do not see, and any attacker undoes; and what is done to quiet
+moments, noise undoes.
 
 Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
 attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
@@ -35,7 +36,7 @@ from torch import Tensor
 from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import GainRange
 from voxveil.perturb.carriers import GainMask
-from voxveil.perturb.expectation import Expectation, InTurn
+from voxveil.perturb.expectation import Dealt, Expectation, InTurn
 from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.quality_floor import largest_share
@@ -44,16 +45,20 @@ from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.order import Order
 from voxveil.protectors.target_voice import check_target
 from voxveil.protectors.victims import SAMPLE_RATE, check_victims
-from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
+from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech, Transform
 from voxveil.transforms.crop import RandomStart
 from voxveil.transforms.equalise_back import EqualiseBack
+from voxveil.transforms.noise import WhiteNoise
+from voxveil.transforms.speed import RandomSpeed
 from voxveil.verify.verifier import Verifier
 
-IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.3
+IDENTITY_WEIGHT, INSISTENCE = 2.0, 0.6
 """λ of every encoder at first, and how much it rises in a step for a cosine that is too large by 1."""
 
-QUALITY_WEIGHT, ENVELOPE_WEIGHT = 0.6, 14.0
-RANDOM_START_S = 0.8
+QUALITY_WEIGHT, ENVELOPE_WEIGHT = 2.0, 40.0
+RANDOM_START_S, SPEED_SPREAD, NOISE_SNR_DB = 0.8, 0.2, 25.0
+ENCODERS_A_STEP = 2
+BANDS = 40
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
 FLOOR_DISTURBANCES = (0.5, 0.2)
@@ -65,8 +70,8 @@ class Strength:
     """How far the voice is led away, and what that may cost.
 
     ``margin_degrees`` is the angle beyond each verifier's threshold at which it is enough, and ``beyond_weight`` how
-    much it matters to go on; the ranges bound the carriers, and ``disturbance`` is what the listener is to bear
-    (:class:`~voxveil.perturb.perceptual.LoudnessDisturbance`).
+    much it matters to go on; the ranges bound the carriers, and ``disturbance`` is what the listener is to bear, in
+    points of PESQ's raw score (:class:`~voxveil.perturb.perceptual.LoudnessDisturbance`).
 
     >>> round(STRENGTHS["medium"].enough(threshold=0.5), 3)  # cos(60° + 20°)
     0.174
@@ -85,12 +90,12 @@ class Strength:
 
 
 STRENGTHS = {
-    "light": Strength(12.0, filter_range_db=9.0, mask_range_db=6.0, beyond_weight=0.1, disturbance=1.5),
-    "medium": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=0.3, disturbance=2.0),
-    "strong": Strength(20.0, filter_range_db=12.0, mask_range_db=9.0, beyond_weight=1.1, disturbance=3.6),
+    "light": Strength(12.0, filter_range_db=9.0, mask_range_db=12.0, beyond_weight=0.3, disturbance=0.3),
+    "medium": Strength(20.0, filter_range_db=12.0, mask_range_db=14.0, beyond_weight=0.7, disturbance=0.5),
+    "strong": Strength(20.0, filter_range_db=12.0, mask_range_db=18.0, beyond_weight=6.0, disturbance=0.85),
 }
 
-EFFORT_STEPS = {"fast": 20, "normal": 60, "thorough": 150}
+EFFORT_STEPS = {"fast": 50, "normal": 160, "thorough": 400}
 
 
 @dataclass(frozen=True)
@@ -152,30 +157,36 @@ class Veil:
     def carrier(self) -> Carrier:
         """How the speech is changed, within the ranges of the strength."""
         ranges = (GainRange(self.strength.filter_range_db), GainRange(self.strength.mask_range_db))
-        return GainMask(*ranges, SAMPLE_RATE, frames_per_gain=3, stft=GRID)
+        return GainMask(*ranges, SAMPLE_RATE, bands=BANDS, frames_per_gain=3, stft=GRID)
 
     def objective(self, clean: Speech, generator: torch.Generator) -> Objective:
         """What is minimised for this batch of clean speech."""
-        framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
-        heard = Expectation(self._attacks(clean), [framings])
-        washed = Expectation(self._attacks(clean), [EqualiseBack(SAMPLE_RATE), framings])
+        framing = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
+        varied: list[Transform] = [framing, RandomSpeed(SPEED_SPREAD, generator)]
+        with torch.no_grad():
+            sources = [victim.embedder(clean) for victim in self.victims]
+
+        def after(*channel: Transform) -> Objective:
+            return Expectation(self._attacks(sources, clean, generator), [*channel, *varied])
+
+        heard, noisy, washed = after(), after(WhiteNoise(NOISE_SNR_DB, generator)), after(EqualiseBack(SAMPLE_RATE))
         allowed = self.strength.disturbance
         listener = Listener(clean, SAMPLE_RATE, QUALITY_WEIGHT, ENVELOPE_WEIGHT, allowed)
-        return Weighted(((1.0, InTurn((heard, washed))), (1.0, listener)))
+        return Weighted(((1.0, InTurn((heard, washed, noisy, washed))), (1.0, listener)))
 
-    def _attacks(self, clean: Speech) -> Objective:
-        with torch.no_grad():
-            return Weighted(tuple((1.0, self._attack(victim, clean)) for victim in self.victims))
+    def _attacks(self, sources: list[Tensor], clean: Speech, generator: torch.Generator) -> Objective:
+        attacks = [self._attack(victim, source, clean) for victim, source in zip(self.victims, sources, strict=True)]
+        return Dealt(attacks, min(ENCODERS_A_STEP, len(attacks)), generator)
 
-    def _attack(self, victim: Verifier, clean: Speech) -> Objective:
+    def _attack(self, victim: Verifier, source: Tensor, clean: Speech) -> Objective:
         embedder = victim.embedder
-        source = embedder(clean)
         enough = self.strength.enough(victim.threshold)
         distance = EmbeddingDistance(embedder.coarse(), source)
         away = Insistence(distance, enough - 1.0, IDENTITY_WEIGHT, INSISTENCE, self.strength.beyond_weight)
         if self.target is None:
             return away
-        target = embedder(self.target.to(clean)).expand_as(source)
+        with torch.no_grad():
+            target = embedder(self.target.to(clean)).expand_as(source)
         towards = EmbeddingDistance(embedder.coarse(), source, target, weight_lambda=0.0)
         return Weighted(((1.0, away), (0.5, towards)))
 
