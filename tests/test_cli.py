@@ -112,7 +112,7 @@ def test_a_recording_is_protected_and_measured(tmp_path):
     source.write_bytes((DATA / "slt-1.flac").read_bytes())
     before = digest(source)
     report = tmp_path / "report.json"
-    done = voxveil("protect", source, "--report", report, cwd=tmp_path)
+    done = voxveil("protect", source, "--effort", "fast", "--report", report, cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
     out = tmp_path / "talk.protected.flac"
     assert names(tmp_path) == {"talk.flac", "talk.protected.flac", "report.json"}

@@ -20,9 +20,11 @@ from voxveil.metrics.noise_control import noise_of_equal_quality
 from voxveil.metrics.quality import pesq
 from voxveil.models.speaker.ge2e import GE2E
 from voxveil.perturb.perceptual import LoudnessDisturbance
+from voxveil.protectors import veil as veil_module
 from voxveil.protectors.channels import mono_mix
 from voxveil.protectors.veil import STRENGTHS, Veil
 from voxveil.transforms.equalise_back import EqualiseBack
+from voxveil.verify.scorers import cosine
 from voxveil.verify.verifier import Verifier
 
 pytestmark = pytest.mark.weights
@@ -95,6 +97,20 @@ def test_a_clip_costs_the_listener_what_is_allowed_and_little_more(victim):
 
     little, much = costs(0.2), costs(1.0)
     assert little < 0.3 and 0.6 < much < 1.2
+
+
+def test_a_clip_that_is_still_accepted_is_searched_again_with_more_allowed_and_no_other_is(ge2e, monkeypatch):
+    """One encoder takes everything for the speaker, one nothing."""
+    clean = batch(said("rms-1", 2.0))
+
+    def made(threshold: float, disturbance: float, shares: tuple[float, ...]) -> Tensor:
+        monkeypatch.setattr(veil_module, "MORE_DISTURBANCES", shares)
+        victim = Verifier("ge2e", ge2e, cosine, threshold)
+        return Veil((victim,), replace(STRENGTHS["medium"], disturbance=disturbance), steps=20)(clean, seed=0)
+
+    assert torch.equal(made(-1.0, 0.1, (2.0, 5.0)), made(-1.0, 0.5, ()))
+    assert torch.equal(made(1.0, 0.1, (2.0, 5.0)), made(1.0, 0.1, ()))
+    assert not torch.equal(made(-1.0, 0.1, ()), made(-1.0, 0.5, ())), "and the search makes use of it"
 
 
 def test_the_listener_keeps_quality_and_loudness(pair):

@@ -28,9 +28,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from voxveil.audio.spectrum import Stft
@@ -44,7 +45,7 @@ from voxveil.perturb.solvers import adam
 from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.order import Order
 from voxveil.protectors.target_voice import check_target
-from voxveil.protectors.victims import SAMPLE_RATE, check_victims
+from voxveil.protectors.victims import SAMPLE_RATE, all_refuse, check_victims
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech, Transform
 from voxveil.transforms.crop import RandomStart
 from voxveil.transforms.equalise_back import EqualiseBack
@@ -61,8 +62,9 @@ ENCODERS_A_STEP = 2
 BANDS = 40
 STEP_SIZE = 0.25
 GRID = Stft(n_fft=512, hop_samples=192)
-FLOOR_DISTURBANCES = (0.5, 0.2)
-"""Shares of the strength's disturbance, tried one after the other where the quality falls below a floor."""
+MORE_DISTURBANCES, LESS_DISTURBANCES = (1.6, 2.5), (0.5, 0.2)
+"""Shares of the strength's disturbance, tried one after the other: more where an encoder that was to be left still
+takes a clip for the speaker, less where the quality falls below a floor."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class Veil:
             check_target(self.victims, clean, self.target)
         carrier = self.carrier()
         amounts = self._solve(carrier, clean, seed, progress)
+        refused = partial(all_refuse, self.victims, clean)
+        amounts = self._again(carrier, amounts, clean, seed, MORE_DISTURBANCES, refused)
         if self.quality_floor is not None:
             amounts = self._within_floor(carrier, amounts, clean, seed)
         return on_every_channel(carrier, amounts, speech)
@@ -190,19 +194,32 @@ class Veil:
         towards = EmbeddingDistance(embedder.coarse(), source, target, weight_lambda=0.0)
         return Weighted(((1.0, away), (0.5, towards)))
 
+    def _again(
+        self,
+        carrier: Carrier,
+        amounts: Parameters,
+        clean: Speech,
+        seed: int,
+        shares: tuple[float, ...],
+        good: Callable[[Speech], Bool[Tensor, " batch"]],
+    ) -> Parameters:
+        """The amounts, searched again for every clip that is not ``good`` yet, with other disturbances allowed."""
+        for share in shares:
+            rest = ~good(carrier(amounts, clean))
+            if not bool(rest.any()):
+                break
+            allowed = replace(self.strength, disturbance=share * self.strength.disturbance)
+            found = replace(self, strength=allowed)._solve(carrier, clean[rest], seed)
+            amounts = tuple(a.index_put((rest,), b) for a, b in zip(amounts, found, strict=True))
+        return amounts
+
     def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech, seed: int) -> Parameters:
         """The strongest of a few solutions that keeps the floor, for every clip.
 
         Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
         floor certain.
         """
-        for less in FLOOR_DISTURBANCES:
-            good = self._judge(clean, carrier(amounts, clean))
-            if bool(good.all()):
-                return amounts
-            milder = replace(self.strength, disturbance=less * self.strength.disturbance)
-            again = replace(self, strength=milder)._solve(carrier, clean, seed)
-            amounts = tuple(torch.where(_like(good, a), a, b) for a, b in zip(amounts, again, strict=True))
+        amounts = self._again(carrier, amounts, clean, seed, LESS_DISTURBANCES, partial(self._judge, clean))
 
         def scaled(share: Tensor) -> Parameters:
             return tuple(a * _like(share, a) for a in amounts)
@@ -214,7 +231,7 @@ class Veil:
         )
         return scaled(share)
 
-    def _judge(self, clean: Speech, protected: Speech) -> Tensor:
+    def _judge(self, clean: Speech, protected: Speech) -> Bool[Tensor, " batch"]:
         assert self.quality_floor is not None and self.quality is not None
         return self.quality(clean, protected) >= self.quality_floor
 
