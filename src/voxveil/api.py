@@ -16,6 +16,7 @@ from voxveil.audio.files import blocks, probe, writing
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
 from voxveil.loading import available, check_device, converter, embedder, encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
+from voxveil.progress import part
 from voxveil.protectors.long_files import LongFile
 from voxveil.protectors.order import EffortName, Order, StrengthName
 from voxveil.report import Report
@@ -61,10 +62,9 @@ def protect(
     against = _chosen(against, device)
     started = time.perf_counter()
     protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
-    first, second = _shares(progress, 0.7)
-    protect_file(source, out, protector, seed, overwrite, torch.device(device), first)
+    protect_file(source, out, protector, seed, overwrite, torch.device(device), part(progress, 0.0, 0.7))
     took = time.perf_counter() - started
-    measured = _measure(source, out, [], against, device, seed, second)
+    measured = _measure(source, out, [], against, device, seed, part(progress, 0.7, 1.0))
     return measured.took(took, duration_s)
 
 
@@ -171,13 +171,6 @@ def protect_file(
     with writing(destination, like=recording, overwrite=overwrite) as writer:
         for block in carried(sound, progress):
             writer.write(block)
-
-
-def _shares(progress: Progress | None, first: float) -> tuple[Progress | None, Progress | None]:
-    """One bar for two tasks, the first of which takes the share ``first`` of it."""
-    if progress is None:
-        return None, None
-    return lambda done: progress(first * done), lambda done: progress(first + (1.0 - first) * done)
 
 
 def _measure(

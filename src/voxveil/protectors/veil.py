@@ -31,7 +31,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from voxveil.audio.spectrum import Stft
@@ -40,10 +39,11 @@ from voxveil.perturb.carriers import GainMask
 from voxveil.perturb.expectation import Dealt, Expectation, InTurn
 from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
-from voxveil.perturb.quality_floor import largest_share
 from voxveil.perturb.solvers import adam
+from voxveil.progress import part
 from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.order import Order
+from voxveil.protectors.search import Search
 from voxveil.protectors.target_voice import check_target
 from voxveil.protectors.victims import SAMPLE_RATE, all_refuse, check_victims
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech, Transform
@@ -145,18 +145,34 @@ class Veil:
         clean = mono_mix(speech)
         if self.target is not None:
             check_target(self.victims, clean, self.target)
-        carrier = self.carrier()
-        amounts = self._solve(carrier, clean, seed, progress)
+        search = self._search(clean, seed)
+        found = search.first(part(progress, 0.0, 0.6))
         refused = partial(all_refuse, self.victims, clean)
-        amounts = self._again(carrier, amounts, clean, seed, MORE_DISTURBANCES, refused)
-        if self.quality_floor is not None:
-            amounts = self._within_floor(carrier, amounts, clean, seed)
-        return on_every_channel(carrier, amounts, speech)
+        found = search.again(found, MORE_DISTURBANCES, refused, part(progress, 0.6, 0.8))
+        amounts = self._within_floor(search, found, part(progress, 0.8, 1.0))
+        return on_every_channel(search.carrier, amounts, speech)
 
-    def _solve(self, carrier: Carrier, clean: Speech, seed: int, progress: Progress | None = None) -> Parameters:
+    def _search(self, clean: Speech, seed: int) -> Search:
         generator = torch.Generator().manual_seed(seed)
-        objective = self.objective(clean, generator)
-        return adam(self.steps, STEP_SIZE)(objective, carrier, clean, generator, progress=progress)
+
+        def objective(some: Speech, share: float) -> Objective:
+            allowed = replace(self.strength, disturbance=share * self.strength.disturbance)
+            return replace(self, strength=allowed).objective(some, generator)
+
+        return Search(adam(self.steps, STEP_SIZE), self.carrier(), clean, objective, generator)
+
+    def _within_floor(self, search: Search, found: Parameters, progress: Progress | None) -> Parameters:
+        """The strongest of a few solutions that keeps the floor, for every clip.
+
+        Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
+        floor certain.
+        """
+        floor, judge = self.quality_floor, self.quality
+        if floor is None or judge is None:
+            return search.amounts(found)
+        quality = partial(judge, search.clean)
+        found = search.again(found, LESS_DISTURBANCES, lambda x: quality(x) >= floor, progress)
+        return search.above(floor, found, quality)
 
     def carrier(self) -> Carrier:
         """How the speech is changed, within the ranges of the strength."""
@@ -194,47 +210,6 @@ class Veil:
         towards = EmbeddingDistance(embedder.coarse(), source, target, weight_lambda=0.0)
         return Weighted(((1.0, away), (0.5, towards)))
 
-    def _again(
-        self,
-        carrier: Carrier,
-        amounts: Parameters,
-        clean: Speech,
-        seed: int,
-        shares: tuple[float, ...],
-        good: Callable[[Speech], Bool[Tensor, " batch"]],
-    ) -> Parameters:
-        """The amounts, searched again for every clip that is not ``good`` yet, with other disturbances allowed."""
-        for share in shares:
-            rest = ~good(carrier(amounts, clean))
-            if not bool(rest.any()):
-                break
-            allowed = replace(self.strength, disturbance=share * self.strength.disturbance)
-            found = replace(self, strength=allowed)._solve(carrier, clean[rest], seed)
-            amounts = tuple(a.index_put((rest,), b) for a, b in zip(amounts, found, strict=True))
-        return amounts
-
-    def _within_floor(self, carrier: Carrier, amounts: Parameters, clean: Speech, seed: int) -> Parameters:
-        """The strongest of a few solutions that keeps the floor, for every clip.
-
-        Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
-        floor certain.
-        """
-        amounts = self._again(carrier, amounts, clean, seed, LESS_DISTURBANCES, partial(self._judge, clean))
-
-        def scaled(share: Tensor) -> Parameters:
-            return tuple(a * _like(share, a) for a in amounts)
-
-        floor, judge = self.quality_floor, self.quality
-        assert floor is not None and judge is not None
-        share = largest_share(
-            lambda s: carrier(scaled(s), clean), lambda x: judge(clean, x), floor, clips=clean.shape[0]
-        )
-        return scaled(share)
-
-    def _judge(self, clean: Speech, protected: Speech) -> Bool[Tensor, " batch"]:
-        assert self.quality_floor is not None and self.quality is not None
-        return self.quality(clean, protected) >= self.quality_floor
-
 
 def veil(order: Order) -> Veil:
     """The protector of an ``order``: :data:`STRENGTHS` and :data:`EFFORT_STEPS` say what its words mean.
@@ -245,7 +220,3 @@ def veil(order: Order) -> Veil:
     """
     strength, steps = STRENGTHS[order.strength], EFFORT_STEPS[order.effort]
     return Veil(order.victims, strength, steps, order.target, order.quality_floor, order.quality)
-
-
-def _like(value: Shaped[Tensor, " batch"], amounts: Tensor) -> Tensor:
-    return value.to(amounts.device).view(-1, *([1] * (amounts.dim() - 1)))

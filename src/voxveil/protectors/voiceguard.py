@@ -30,6 +30,7 @@ from voxveil.perturb.budgets import Linf
 from voxveil.perturb.carriers import Additive
 from voxveil.perturb.penalties import MaskedExcess
 from voxveil.perturb.solvers import Descent, radii
+from voxveil.progress import part
 from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.floored import floored
 from voxveil.protectors.order import Order
@@ -90,8 +91,8 @@ class VoiceGuard:
         first, _ = self.solvers()
         stages = 1.0 + self.effort.rounds / 2
         begin = first.start_at(carrier, clean, torch.Generator().manual_seed(seed))
-        strong = first.free(attack, carrier, clean, begin, progress=_part(progress, 0.0, 1.0 / stages))
-        amounts = self._hidden(attack, carrier, clean, strong, _part(progress, 1.0 / stages, 1.0))
+        strong = first.free(attack, carrier, clean, begin, progress=part(progress, 0.0, 1.0 / stages))
+        amounts = self._hidden(attack, carrier, clean, strong, part(progress, 1.0 / stages, 1.0))
         return on_every_channel(carrier, amounts, speech)
 
     def solvers(self) -> tuple[Descent, Descent]:
@@ -110,9 +111,9 @@ class VoiceGuard:
         search = AlphaSearch(torch.full_like(clean[:, 0], FIRST_ALPHA))
         (kept,) = second.held(strong, carrier, limits)
         for index in range(self.effort.rounds):
-            part = _part(progress, index / self.effort.rounds, (index + 1) / self.effort.rounds)
+            told = part(progress, index / self.effort.rounds, (index + 1) / self.effort.rounds)
             both = _Audible(attack, heard, search.alpha)
-            tried = second.free(both, carrier, clean, strong, limits=limits, progress=part)
+            tried = second.free(both, carrier, clean, strong, limits=limits, progress=told)
             (amount,) = second.held(tried, carrier, limits)
             protects = all_refuse(self.victims, clean, carrier((amount,), clean))
             kept = torch.where(protects[:, None], amount, kept)
@@ -153,10 +154,6 @@ class _Audible:
 
     def __call__(self, adversarial: Speech) -> Loss:
         return self.attack(adversarial) + self.alpha * self.heard(adversarial)
-
-
-def _part(progress: Progress | None, first: float, last: float) -> Progress | None:
-    return None if progress is None else lambda share: progress(first + (last - first) * share)
 
 
 def voiceguard(order: Order) -> Protector:
