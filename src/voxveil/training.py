@@ -29,6 +29,7 @@ from voxveil.train.export import write_weights
 from voxveil.train.extractor import fit_backend, fit_ivector
 from voxveil.train.loop import Plan
 from voxveil.train.loop import train as run
+from voxveil.train.origins import Origin
 from voxveil.train.recipes import (
     CONTENT_ENCODERS,
     CONTENT_LIMITS,
@@ -40,7 +41,6 @@ from voxveil.train.recipes import (
     PLDA,
     VOCODER_LIMITS,
     VOCODERS,
-    Origin,
 )
 from voxveil.train.speech_bank import SpeechBank
 from voxveil.trainees import CONTENT_ENCODER, CONVERTER, ENCODER, VOCODER, Classroom, spoken_by, study
