@@ -13,6 +13,7 @@ import torch
 
 from voxveil import catalog, report
 from voxveil.audio.files import blocks, probe, writing
+from voxveil.audio.limiter import limited
 from voxveil.errors import BadInputError, MissingExtraError, VoxveilError
 from voxveil.loading import available, check_device, converter, embedder, encoder_and_scorer, verifier
 from voxveil.metrics.quality import PESQ_BEST, pesq
@@ -24,6 +25,9 @@ from voxveil.roles import Loss, Progress, Protector, Speech
 
 SAMPLE_RATE = 16_000
 LEAST_SECONDS = 0.5
+FLOAT_SUBTYPES = {"FLOAT", "DOUBLE"}
+"""What has no full scale, and is written as it is."""
+
 _BLOCK_S = 10.0
 
 
@@ -169,7 +173,8 @@ def protect_file(
     )
     sound = blocks(recording, round(_BLOCK_S * recording.sample_rate))
     with writing(destination, like=recording, overwrite=overwrite) as writer:
-        for block in carried(sound, progress):
+        made = carried(sound, progress)
+        for block in made if recording.subtype in FLOAT_SUBTYPES else limited(made, recording.sample_rate):
             writer.write(block)
 
 
