@@ -2,9 +2,10 @@
 
 ``veil`` against all encoders of the ensemble but one, judged by that one, as it is and after an attacker has equalised
 back. Beside it, against the same encoders: the published protections at their strongest, scaled down clip by clip to
-the PESQ of ``veil`` at strength "strong", and white noise that is scaled likewise. Those that attack a converter know
-none of the judges and are made once. Two encoders have a cousin in the ensemble (the same kind of network, another
-front end, other weights), so ``veil`` is also made without both. Writes docs/results/leave_one_out.{md,json,png}.
+the PESQ of ``veil`` at strength "strong", and white noise that is scaled likewise. Those that attack a converter use
+none of the judges, but to choose a target, and are made once. Two encoders have a cousin in the ensemble (the same kind
+of network, another front end, other weights), so ``veil`` is also made without both. Writes
+docs/results/leave_one_out.{md,json,png}.
 """
 
 from __future__ import annotations
@@ -215,12 +216,13 @@ def text(found: list[Trial]) -> str:
     lines = [
         "# Leave one out: encoders that the protection did not know",
         "",
-        f"{len(of(found, 'clean', 'ge2e'))} clips of five speakers of LibriSpeech test-other, strength strong. Every",
-        "encoder in turn is left out of what is attacked, and judges: clips in a hundred that it takes for the speaker",
-        "[95 % interval over speakers]. White noise and the published protections (effort fast, against the same",
-        "encoders) are scaled, clip by clip, to the PESQ that `veil` has there; those that attack a converter",
-        "(`attackvc-mel`, `voicecloak` without its loss on speaker encoders; effort normal) know none of the judges,",
-        "and are scaled to the PESQ of the `veil` that knows all.",
+        f"{len(of(found, 'clean', 'ge2e'))} clips of five speakers of LibriSpeech test-other, strength strong; of each",
+        "speaker the fourth, as the settings of `veil` were chosen on the first three. Every encoder in turn is left",
+        "out of what is attacked, and judges: clips in a hundred that it takes for the speaker [95 % interval over",
+        "speakers]. White noise and the published protections (effort fast, against the same encoders) are scaled, clip",
+        "by clip, to the PESQ that `veil` has there; those that attack a converter (`attackvc-mel`, `voicecloak`",
+        "without its loss on speaker encoders; effort normal) use no encoder, but that all together choose the target",
+        "of `attackvc-mel`, and are scaled to the PESQ of the `veil` that knows all.",
         "",
         *table(found, "score"),
         "After an attacker has equalised back:",

@@ -16,7 +16,7 @@ cos(E(x′), E(y)) is pulled up at the same time.
 In every other step an attacker equalises back first (:class:`~voxveil.transforms.equalise_back.EqualiseBack`), in every
 fourth there is noise, and each encoder has to be left then, too, with a λ of its own: what a static equaliser does
 alone, encoders that take the mean of every band away do not see, and any attacker undoes; and what is done to quiet
-moments, noise undoes.
+moments, noise undoes. A clip that an encoder still accepts at the end is searched on, with more disturbance allowed.
 
 Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
 attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
@@ -106,8 +106,8 @@ class Veil:
 
     ``victims`` are the verifiers whose speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is
     another speaker's speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] →
-    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is repeated with more
-    weight on quality, and what still falls below is scaled down until it holds.
+    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search goes on with less
+    disturbance allowed, and what still falls below is scaled down until it holds.
 
     >>> from voxveil.verify.scorers import cosine
     >>> class Tilt:
