@@ -211,7 +211,7 @@ def test_a_step_is_one_pass_and_the_clean_speech_is_seen_once(
     real = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: (backward.append(1), real(*a, **k))[1])
     protector = cloak(converter, steps=3)
-    protector(clips[:, None], seed=0)
+    protector(clips[:1, None], seed=0)
     # Once the clean speech and once noise, then a pass a step.
     assert (len(decoded), len(heard), len(backward)) == (2 + 3, 2 + 3, 3)
     assert protector.victims[0].embedder.calls == 1 + 3
@@ -222,7 +222,7 @@ def test_a_step_is_one_pass_and_the_clean_speech_is_seen_once(
 
 @pytest.mark.parametrize("term", TERMS)
 def test_each_loss_alone_leads_its_measure_the_right_way(converter: SimpleNamespace, clips: Tensor, term: str) -> None:
-    protector = cloak(converter, weights=only(term), steps=8)
+    protector, clips = cloak(converter, weights=only(term), steps=8), clips[:1]
     made = protector(clips[:, None], seed=0)[:, 0]
     noisy = clips + 0.002 * torch.randn(clips.shape, generator=Generator().manual_seed(1)).sign()
     measure = protector.objective(clips, Generator().manual_seed(0))
@@ -272,7 +272,13 @@ def test_a_seed_is_a_result_and_progress_ends_at_one(converter: SimpleNamespace,
     first = cloak(converter)(clips[:, None], seed=1, progress=seen.append)
     again, other = (cloak(converter)(clips[:, None], seed=seed) for seed in (1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
-    assert seen == [0.25, 0.5, 0.75, 1.0]
+    assert seen == [step / 8 for step in range(1, 9)]
+
+
+def test_a_cpu_protects_one_clip_after_the_other(converter: SimpleNamespace, clips: Tensor) -> None:
+    together = cloak(converter)(clips[:, None], seed=1)
+    alone = torch.cat([cloak(converter)(clip[None, None], seed=1) for clip in clips])
+    assert torch.equal(together, alone) and not torch.equal(together[0], together[1])
 
 
 # What is asked of it.
