@@ -1,92 +1,83 @@
-"""A search for a carrier's amounts that goes on where it ended, for the clips that are not good enough yet.
+"""A search for a carrier's amounts that is made again for the clips that are not good enough yet.
 
-One batch, one descent (:class:`~voxveil.perturb.solvers.Descent`), and as many objectives as there are tries: what has
-been found is where the next one begins, so that a try costs a part of the first search.
+One batch, one solver, and as many objectives as there are tries. Every try begins at clean speech, with the same draws:
+to go on from where the last one ended, in half the steps, left the voice of the README's example to one encoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from voxveil.perturb.quality_floor import largest_share
-from voxveil.perturb.solvers import Descent, radii
+from voxveil.perturb.solvers import Descent
 from voxveil.progress import part
 from voxveil.roles import Carrier, Loss, Objective, Parameters, Progress, Speech
-
-AGAIN_STEPS = 0.5
-"""Of the first search's steps, those of every further one."""
 
 
 @dataclass(frozen=True)
 class Search:
     """The search on one batch of clean speech.
 
-    ``objective`` makes what is minimised for some of the clips, with a share of the disturbance that is allowed.
-    Parameters are free; :meth:`amounts` are what they stand for inside the carrier's budgets.
+    ``objective`` makes what is minimised for some of the clips, with a share of the disturbance that is allowed, and
+    draws from the generator it is given; every try has one of the same ``seed``.
 
     >>> from voxveil.perturb.budgets import Linf
     >>> from voxveil.perturb.carriers import Additive
     >>> from voxveil.perturb.solvers import adam
-    >>> def louder(clean, share):
+    >>> def louder(clean, share, generator):
     ...     return lambda speech: (speech - share).square().mean(-1)
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> search = Search(adam(80), Additive(Linf(1.0)), torch.zeros(2, 8), louder, generator)
+    >>> search = Search(adam(80), Additive(Linf(1.0)), torch.zeros(2, 8), louder, seed=0)
     >>> found = search.first()
     >>> found = search.again(found, (0.5,), lambda speech: torch.tensor([True, False]))
     >>> [round(loudness, 1) for loudness in search.speech(found).mean(-1).tolist()]
     [1.0, 0.5]
     """
 
-    descent: Descent
+    solver: Descent
     carrier: Carrier
     clean: Speech
-    objective: Callable[[Speech, float], Objective]
-    generator: torch.Generator
+    objective: Callable[[Speech, float, torch.Generator], Objective]
+    seed: int
 
     def first(self, progress: Progress | None = None) -> Parameters:
-        """What is found with all of the disturbance allowed."""
-        begin = self.descent.start_at(self.carrier, self.clean, self.generator)
-        return self.descent.free(self.objective(self.clean, 1.0), self.carrier, self.clean, begin, progress=progress)
+        """The amounts that are found with all of the disturbance allowed."""
+        return self._found(self.clean, 1.0, progress)
 
     def again(
         self,
-        found: Parameters,
+        amounts: Parameters,
         shares: Sequence[float],
         good: Callable[[Speech], Bool[Tensor, " batch"]],
         progress: Progress | None = None,
     ) -> Parameters:
-        """What is found when every clip that is not ``good`` yet is searched on, with one share after the other."""
-        descent = replace(self.descent, steps=max(1, round(AGAIN_STEPS * self.descent.steps)))
+        """The amounts, found again for every clip that is not ``good`` yet, with one share after the other."""
         for index, share in enumerate(shares):
-            rest = ~good(self.speech(found))
+            rest = ~good(self.speech(amounts))
             if not bool(rest.any()):
                 break
-            clean, begin = self.clean[rest], tuple(p[rest] for p in found)
             told = part(progress, index / len(shares), (index + 1) / len(shares))
-            better = descent.free(self.objective(clean, share), self.carrier, clean, begin, progress=told)
-            found = tuple(p.index_put((rest,), b) for p, b in zip(found, better, strict=True))
-        return found
+            found = self._found(self.clean[rest], share, told)
+            amounts = tuple(a.index_put((rest,), b) for a, b in zip(amounts, found, strict=True))
+        return amounts
 
-    def amounts(self, found: Parameters) -> Parameters:
-        """What the parameters stand for."""
-        return self.descent.held(found, self.carrier, radii(self.carrier, self.clean))
-
-    def speech(self, found: Parameters) -> Speech:
+    def speech(self, amounts: Parameters) -> Speech:
         """The clean speech, changed."""
-        return self.carrier(self.amounts(found), self.clean)
+        return self.carrier(amounts, self.clean)
 
-    def above(self, floor: float, found: Parameters, quality: Callable[[Speech], Loss]) -> Parameters:
-        """The largest share of every clip's amounts that keeps the ``quality``; amounts, not parameters."""
-        amounts = self.amounts(found)
+    def above(self, floor: float, amounts: Parameters, quality: Callable[[Speech], Loss]) -> Parameters:
+        """The largest share of every clip's amounts that keeps the ``quality``."""
 
         def scaled(share: Float[Tensor, " batch"]) -> Parameters:
             return tuple(a * share.to(a.device).view(-1, *([1] * (a.dim() - 1))) for a in amounts)
 
-        return scaled(
-            largest_share(lambda s: self.carrier(scaled(s), self.clean), quality, floor, clips=self.clean.shape[0])
-        )
+        return scaled(largest_share(lambda s: self.speech(scaled(s)), quality, floor, clips=self.clean.shape[0]))
+
+    def _found(self, clean: Speech, share: float, progress: Progress | None) -> Parameters:
+        generator = torch.Generator().manual_seed(self.seed)
+        objective = self.objective(clean, share, generator)
+        return self.solver(objective, self.carrier, clean, generator, progress=progress)

@@ -16,7 +16,7 @@ cos(E(x′), E(y)) is pulled up at the same time.
 In every other step an attacker equalises back first (:class:`~voxveil.transforms.equalise_back.EqualiseBack`), in every
 fourth there is noise, and each encoder has to be left then, too, with a λ of its own: what a static equaliser does
 alone, encoders that take the mean of every band away do not see, and any attacker undoes; and what is done to quiet
-moments, noise undoes. A clip that an encoder still accepts at the end is searched on, with more disturbance allowed.
+moments, noise undoes. A clip that an encoder still accepts at the end is searched again, with more disturbance allowed.
 
 Filters are the carrier because hearing forgives colouring, codecs and resamplers pass it on, and encoders that were not
 attacked feel it too; additive perturbations under the masking threshold cost more PESQ for the same score
@@ -106,8 +106,8 @@ class Veil:
 
     ``victims`` are the verifiers whose speaker encoders to lead astray, all at 16 kHz; ``target`` (optional) is
     another speaker's speech [1, time] at 16 kHz to steer to. ``quality`` judges (clean, protected) [batch, time] →
-    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search goes on with less
-    disturbance allowed, and what still falls below is scaled down until it holds.
+    [batch] and ``quality_floor`` is what it must not fall below: where it would, the search is made again with
+    less disturbance allowed, and what still falls below is scaled down until it holds.
 
     >>> from voxveil.verify.scorers import cosine
     >>> class Tilt:
@@ -146,22 +146,20 @@ class Veil:
         if self.target is not None:
             check_target(self.victims, clean, self.target)
         search = self._search(clean, seed)
-        found = search.first(part(progress, 0.0, 0.6))
+        amounts = search.first(part(progress, 0.0, 0.6))
         refused = partial(all_refuse, self.victims, clean)
-        found = search.again(found, MORE_DISTURBANCES, refused, part(progress, 0.6, 0.8))
-        amounts = self._within_floor(search, found, part(progress, 0.8, 1.0))
+        amounts = search.again(amounts, MORE_DISTURBANCES, refused, part(progress, 0.6, 0.8))
+        amounts = self._within_floor(search, amounts, part(progress, 0.8, 1.0))
         return on_every_channel(search.carrier, amounts, speech)
 
     def _search(self, clean: Speech, seed: int) -> Search:
-        generator = torch.Generator().manual_seed(seed)
-
-        def objective(some: Speech, share: float) -> Objective:
+        def objective(some: Speech, share: float, generator: torch.Generator) -> Objective:
             allowed = replace(self.strength, disturbance=share * self.strength.disturbance)
             return replace(self, strength=allowed).objective(some, generator)
 
-        return Search(adam(self.steps, STEP_SIZE), self.carrier(), clean, objective, generator)
+        return Search(adam(self.steps, STEP_SIZE), self.carrier(), clean, objective, seed)
 
-    def _within_floor(self, search: Search, found: Parameters, progress: Progress | None) -> Parameters:
+    def _within_floor(self, search: Search, amounts: Parameters, progress: Progress | None) -> Parameters:
         """The strongest of a few solutions that keeps the floor, for every clip.
 
         Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
@@ -169,10 +167,10 @@ class Veil:
         """
         floor, judge = self.quality_floor, self.quality
         if floor is None or judge is None:
-            return search.amounts(found)
+            return amounts
         quality = partial(judge, search.clean)
-        found = search.again(found, LESS_DISTURBANCES, lambda x: quality(x) >= floor, progress)
-        return search.above(floor, found, quality)
+        amounts = search.again(amounts, LESS_DISTURBANCES, lambda x: quality(x) >= floor, progress)
+        return search.above(floor, amounts, quality)
 
     def carrier(self) -> Carrier:
         """How the speech is changed, within the ranges of the strength."""
