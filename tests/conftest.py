@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 
 import numpy as np
@@ -19,7 +20,8 @@ FORMANTS_HZ = ((700.0, 1200.0, 2600.0), (350.0, 2100.0, 2900.0), (500.0, 900.0, 
 
 settings.register_profile("voxveil", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("voxveil")
-torch.set_num_threads(2)
+# One where pytest works in several processes: threads that wait for each other on busy cores are many times slower.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
 class _TorchRandom:
