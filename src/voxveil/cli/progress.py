@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 SPEED_OVER_S = 7 * 24 * 3600.0
 """The time left is judged by the pace since the start: steps may take minutes, and differ."""
 
 
+@runtime_checkable
 class Bar(Protocol):
     """How far the work is, and, where that changes, what is running."""
 

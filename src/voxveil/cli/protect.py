@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from voxveil.cli import choices
 from voxveil.cli.complaint import complain
 from voxveil.cli.jobs import Job, jobs
+from voxveil.cli.progress import Bar, bar
 from voxveil.errors import BadOutputError, VoxveilError
+
+Measured = tuple[list[str], dict[str, Any]]
+"""In lines for people, and for programs."""
 
 
 def command(
@@ -46,13 +51,11 @@ def command(
     of equal quality. One bad file does not stop the others.
     """
     from voxveil import api
-    from voxveil.cli.progress import bar
     from voxveil.cli.report import lines
     from voxveil.whole_file import check_place, write_whole
 
     if report is not None:
         check_place(report, ".json", overwrite=True)
-    reports, worst = [], 0
     every = jobs(inputs, out)
     todo = [job for job in every if not (resume and _exists(job.destination))]
     encoders = choices.encoders(against, left_out)
@@ -61,36 +64,47 @@ def command(
     def victims() -> list[str]:
         return choices.at_hand(encoders, device) if against is None else encoders
 
-    for job in todo:
-        try:
-            _make_folder(job)
-            with bar(job.source.name) as progress:
-                made = api.protect(
-                    job.source,
-                    job.destination,
-                    method=method,
-                    strength=strength.value,
-                    quality=quality,
-                    effort=effort.value,
-                    target=target,
-                    against=victims(),
-                    device=device,
-                    seed=seed,
-                    overwrite=overwrite,
-                    progress=progress,
-                )
-        except VoxveilError as error:
-            complain(error)
-            worst = max(worst, error.exit_code)
-            continue
-        print("\n".join(lines(made)))
-        reports.append(made.as_json())
+    def protect(job: Job, progress: Bar) -> Measured:
+        made = api.protect(
+            job.source,
+            job.destination,
+            method=method,
+            strength=strength.value,
+            quality=quality,
+            effort=effort.value,
+            target=target,
+            against=victims(),
+            device=device,
+            seed=seed,
+            overwrite=overwrite,
+            progress=progress,
+        )
+        return lines(made), made.as_json()
+
+    reports, worst = _each(todo, protect)
     if resume and not todo:
         print("Nothing to do: every result exists.")
     if report is not None and reports:
         content = json.dumps(reports if len(every) > 1 else reports[0], indent=2)
         write_whole(report, (content + "\n").encode())
     raise typer.Exit(worst)
+
+
+def _each(todo: list[Job], protect: Callable[[Job, Bar], Measured]) -> tuple[list[dict[str, Any]], int]:
+    """What was measured of every recording that could be protected, and the worst exit code."""
+    reports, worst = [], 0
+    for job in todo:
+        try:
+            _make_folder(job)
+            with bar(job.source.name) as progress:
+                words, measured = protect(job, progress)
+        except VoxveilError as error:
+            complain(error)
+            worst = max(worst, error.exit_code)
+            continue
+        print("\n".join(words))
+        reports.append(measured)
+    return reports, worst
 
 
 def _exists(path: Path) -> bool:
