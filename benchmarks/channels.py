@@ -1,7 +1,7 @@
 """What is left of the default protection after channels and simple attackers, beside the clean clip treated alike.
 
-White box otherwise: protected against the whole ensemble and judged by each of its members. The protector knows
-nothing of these channels. Writes docs/results/channels.{md,json}.
+White box otherwise: protected against the whole ensemble and judged by each of its members. The search knows nothing of
+these channels, but of noise at 25 dB and of an equaliser towards other speech. Writes docs/results/channels.{md,json}.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def table(rows: list[dict], names: list[str], count: int) -> str:
         "# After channels and simple attackers",
         "",
         f"{count} clips of five speakers of LibriSpeech test-other, `veil` at default strength against the ensemble,",
-        "then a channel that the protector did not know; clean clips go through the same. How many of a hundred clips",
-        "each verifier accepts, clean → protected:",
+        "then a channel; clean clips go through the same. The search has noise and an equaliser of its own, and knows",
+        "nothing of the others. How many of a hundred clips each verifier accepts, clean → protected:",
         "",
         f"| channel | {' | '.join(names)} |",
         f"|---|{'---|' * len(names)}",

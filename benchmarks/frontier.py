@@ -24,7 +24,7 @@ from voxveil.perturb.carriers import Additive, Chain, Filter, GainMask, Levelled
 from voxveil.perturb.expectation import Expectation
 from voxveil.perturb.objectives import EmbeddingDistance
 from voxveil.perturb.solvers import adam, momentum_pgd
-from voxveil.protectors.veil import GRID, STRENGTHS, Veil
+from voxveil.protectors.veil import EFFORT_STEPS, GRID, STRENGTHS, Veil
 from voxveil.roles import Carrier, Speech
 from voxveil.transforms.crop import RandomStart
 
@@ -146,7 +146,8 @@ def table(rows: list[dict], count: int) -> str:
         "# The frontier: how far a voice is led away, and what it costs",
         "",
         f"{count} clips of 6 s, five speakers of LibriSpeech test-other; score: GE2E cosine to the other utterances of",
-        "the speaker, accepted at ≥ 0.74; 40 steps against GE2E (white box). Lower scores at higher PESQ are better.",
+        f"the speaker, accepted at ≥ 0.74; {STEPS} steps against GE2E (white box), `veil` {EFFORT_STEPS['normal']}. Lower",
+        "scores at higher PESQ are better.",
         "",
         "![score against PESQ](frontier.png)",
         "",

@@ -45,7 +45,7 @@ def command(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Leave out files whose result exists.")] = False,
 ) -> None:
-    """Protect recordings: the same sound and format, but not the same voice to a machine.
+    """Protect recordings: a small loss of quality, the same format, and a voice that machines recognise less.
 
     Prints what was measured: quality, and whether speaker verification still recognises the voice, beside white noise
     of equal quality. One bad file does not stop the others.
