@@ -15,7 +15,9 @@ import pytest
 import soundfile as sf
 from running import DATA, ENVIRONMENT, one_sentence, speech_file, voxveil, voxveil_here
 
+from voxveil import api
 from voxveil.catalog import ENSEMBLE
+from voxveil.errors import ModelUnavailableError
 
 RATE = 16_000
 NAME_OR_SETTING, USAGE, BAD_INPUT, BAD_OUTPUT, NO_MODEL, NO_EXTRA = 1, 2, 3, 4, 5, 6
@@ -229,6 +231,8 @@ def test_a_full_disk(tmp_path):
         (["--device", "meta"], NAME_OR_SETTING, ["meta", "cpu"]),
         (["--device", "mps"], NAME_OR_SETTING, ["mps", "cpu"]),
         (["--device", "cuda:99"], NAME_OR_SETTING, ["cuda:99", "cpu"]),
+        (["--seed", "-1"], NAME_OR_SETTING, ["-1", "seed"]),
+        (["--seed", "99999999999999999999"], NAME_OR_SETTING, ["99999999999999999999", "seed"]),
         (["--quality", "0.5"], NAME_OR_SETTING, ["0.5", "PESQ"]),
         (["--quality", "4.7"], NAME_OR_SETTING, ["4.7", "PESQ"]),
         (["--quality", "nan"], NAME_OR_SETTING, ["nan", "PESQ"]),
@@ -239,6 +243,12 @@ def test_a_name_or_a_setting_that_does_not_exist(here, tmp_path, words, code, na
     done = here("protect", source, *words)
     assert done.code == code and one_sentence(done.err, *named), done.err
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_one_name_may_stand_without_a_list(tmp_path):
+    source = speech_file(tmp_path / "a.wav")
+    with pytest.raises(ModelUnavailableError, match="'nobody'"):
+        api.measure(source, source, against="nobody")
 
 
 @pytest.mark.parametrize(

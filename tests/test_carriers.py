@@ -15,7 +15,7 @@ from voxveil.audio.bands import band_interpolation, band_pass
 from voxveil.audio.levels import k_weighting, rms
 from voxveil.audio.spectrum import Stft
 from voxveil.perturb.budgets import BandWeighted, GainRange, Linf, MaskingThreshold
-from voxveil.perturb.carriers import Additive, Chain, Filter, GainMask, Levelled, SpectralAdditive
+from voxveil.perturb.carriers import Additive, Chain, Clipped, Filter, GainMask, Levelled, SpectralAdditive
 from voxveil.roles import Carrier
 
 WIDE = GainRange(9.0)
@@ -27,6 +27,7 @@ CARRIERS: dict[str, Callable[[], Carrier]] = {
     "filter": lambda: Filter(WIDE, 16_000),
     "mask": lambda: GainMask(WIDE, WIDE, 16_000),
     "fine mask": lambda: GainMask(WIDE, WIDE, 16_000, bands=12, frames_per_gain=2, stft=Stft(512, 256)),
+    "clipped": lambda: Clipped(Additive(Linf(1.0))),
     "levelled": lambda: Levelled(Filter(WIDE, 16_000), 16_000),
     "chain": lambda: Levelled(
         Chain((Filter(WIDE, 16_000), GainMask(WIDE, WIDE, 16_000), Additive(Linf(0.01)))), 16_000
@@ -53,6 +54,13 @@ def test_zero_changes_nothing(carrier: Carrier, speech: Tensor) -> None:
         out = carrier(zero, clean)
         assert out.shape == clean.shape
         assert torch.allclose(out, clean, atol=1e-6)
+
+
+def test_samples_beyond_full_scale_stay_and_others_stop_there() -> None:
+    clean = torch.tensor([[3.0, -1.5, 0.9, -0.9]])
+    carrier = Clipped(Additive(Linf(1.0)))
+    assert torch.equal(carrier((torch.zeros(1, 4),), clean), clean)
+    assert carrier((torch.tensor([[0.5, 0.5, 0.5, -0.5]]),), clean).tolist() == [[3.0, -1.0, 1.0, -1.0]]
 
 
 def test_amounts_change_something(carrier: Carrier, speech: Tensor) -> None:

@@ -170,6 +170,13 @@ def test_silence_is_reported_and_returned() -> None:
     assert told == [True]
 
 
+def test_speech_beside_a_louder_click_is_protected() -> None:
+    """One channel clicks, the other talks."""
+    sound = np.concatenate([np.zeros((1, 60_000)), chatter(60_000 / 16_000, 16_000)])
+    sound[0, 1000:1800] = 0.9
+    assert np.allclose(carried(sound, 16_000, [16_000]), 1.5 * sound, atol=1e-6)
+
+
 def test_what_is_held_is_bounded() -> None:
     """Ten minutes: the output follows the input within a batch of windows, and no batch is larger than promised."""
     rate = 800

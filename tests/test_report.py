@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +142,7 @@ def test_the_json_has_the_documented_keys(tmp_path):
     content = json.loads(json.dumps(measure(clean, clean, [judge()]).took(3.0, 6.0).as_json(), allow_nan=False))
     assert set(content) == {
         *("clean", "protected", "enrolment", "quality", "verifiers"),
-        *("noise_snr_db", "seconds", "real_time_factor"),
+        *("noise_snr_db", "seconds", "real_time_factor", "quality_floor"),
     }
     assert set(content["quality"]) == {
         *("pesq_wb", "pesq_nb", "stoi", "snr_db", "si_sdr_db"),
@@ -153,6 +153,14 @@ def test_the_json_has_the_documented_keys(tmp_path):
         *("clean_score", "protected_score", "noise_score", "threshold", "accepted"),
     }
     assert (content["seconds"], content["real_time_factor"]) == (3.0, 0.5)
+
+
+def test_who_is_still_recognised_is_told_what_stands_in_the_way(tmp_path):
+    clean = stored(tmp_path / "clean.wav", said("slt-1"))
+    free = measure(clean, clean, [judge()])
+    assert "higher --strength" in free.verdict()
+    held = replace(free, quality_floor=4.5).verdict()
+    assert "lower --quality" in held and "--strength" not in held
 
 
 def test_louder_is_told_in_loudness_and_not_in_si_sdr(tmp_path):

@@ -159,6 +159,16 @@ def test_the_quality_floor_holds(ge2e, floor):
     assert not np.allclose(held, clean, atol=1e-3), "and something is left of the protection"
 
 
+def test_the_quality_floor_holds_for_every_channel_and_their_mix(ge2e):
+    clean = np.stack([said("slt-1", 2.0), 0.15 * said("rms-1", 2.0)])
+    floor = 4.3
+    made = api.make_protector("veil", "strong", floor, "fast", "auto", ("ge2e",), "cpu")
+    held = made(batch(*clean), seed=0)[0].double().numpy()
+    for before, after in [*zip(clean, held, strict=True), (clean.mean(0), held.mean(0))]:
+        assert pesq(before, after, RATE) >= floor
+    assert not np.allclose(held, clean, atol=1e-3)
+
+
 # What it may do.
 
 

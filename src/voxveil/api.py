@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +26,7 @@ from voxveil.roles import Loss, Progress, Protector, Speech
 
 SAMPLE_RATE = 16_000
 LEAST_SECONDS = 0.5
+LARGEST_SEED = 2**31 - 1
 FLOAT_SUBTYPES = {"FLOAT", "DOUBLE"}
 """What has no full scale, and is written as it is."""
 
@@ -54,7 +56,8 @@ def protect(
     speaker wherever that is easiest. ``against`` names the speaker encoders to lead astray; by default these are all
     of ``catalog.ENSEMBLE`` that can be had, with a warning for what cannot.
 
-    Raises :class:`~voxveil.errors.BadInputError` and its siblings; nothing is left behind then.
+    Raises :class:`~voxveil.errors.BadInputError` and its siblings. Nothing is left behind then, unless only the result
+    cannot be measured.
 
     >>> protect("missing.wav")
     Traceback (most recent call last):
@@ -63,13 +66,15 @@ def protect(
     source = Path(source)
     out = Path(destination) if destination is not None else protected_name(source)
     duration_s = probe(source).seconds
-    against = _chosen(against, device)
+    _check_seed(seed)
+    names = _chosen(against, device)
+    verifiers = [verifier(name, device) for name in names]
     started = time.perf_counter()
-    protector = make_protector(method, strength, quality, effort, str(target), tuple(against), device)
+    protector = make_protector(method, strength, quality, effort, str(target), tuple(names), device)
     protect_file(source, out, protector, seed, overwrite, torch.device(device), part(progress, 0.0, 0.7))
     took = time.perf_counter() - started
-    measured = _measure(source, out, [], against, device, seed, part(progress, 0.7, 1.0))
-    return measured.took(took, duration_s)
+    measured = report.measure(source, out, verifiers, [], seed, torch.device(device), part(progress, 0.7, 1.0))
+    return replace(measured, quality_floor=quality).took(took, duration_s)
 
 
 def measure(
@@ -92,8 +97,10 @@ def measure(
     """
     for path in (clean, protected, *enrol):
         probe(path)
-    against = _chosen(against, device)
-    measured = _measure(Path(clean), Path(protected), [Path(p) for p in enrol], against, device, seed, progress)
+    _check_seed(seed)
+    verifiers = [verifier(name, device) for name in _chosen(against, device)]
+    others = [Path(path) for path in enrol]
+    measured = report.measure(Path(clean), Path(protected), verifiers, others, seed, torch.device(device), progress)
     if not measured.verifiers:
         raise BadInputError(f"{clean} is silent: nobody speaks in it.")
     return measured
@@ -178,26 +185,20 @@ def protect_file(
             writer.write(block)
 
 
-def _measure(
-    clean: Path,
-    protected: Path,
-    enrol: Sequence[Path],
-    against: Sequence[str],
-    device: str,
-    seed: int,
-    progress: Progress | None = None,
-) -> Report:
-    verifiers = [verifier(name, device) for name in against]
-    return report.measure(clean, protected, verifiers, enrol, seed, torch.device(device), progress)
-
-
 def _chosen(against: Sequence[str] | None, device: str) -> Sequence[str]:
+    if isinstance(against, str):  # a sequence of letters to Python, one name to whoever wrote it
+        return [against]
     if against is None:
         check_device(device)
         return list(available(catalog.ENSEMBLE, lambda name: embedder(name, device), warnings.warn))
     if not against:
         raise VoxveilError(f"Name at least one speaker encoder; there is: {', '.join(catalog.ENSEMBLE)}.")
     return against
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise VoxveilError(f"A seed is a whole number between 0 and {LARGEST_SEED}, not {seed}.")
 
 
 def _target_speech(path: Path) -> Speech:

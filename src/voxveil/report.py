@@ -59,6 +59,7 @@ class Report:
     noise_snr_db: float | None
     seconds: float | None = None
     real_time_factor: float | None = None
+    quality_floor: float | None = None
 
     def took(self, seconds: float, duration_s: float) -> Report:
         """The same report with the time that protecting took."""
@@ -75,7 +76,8 @@ class Report:
         accepted = [name for name, result in self.verifiers.items() if result.accepted]
         judges = f"{len(self.verifiers)} verifier{'s' if len(self.verifiers) > 1 else ''} tested"
         if accepted:
-            return f"Still recognised by {', '.join(accepted)} ({judges}): try a higher --strength."
+            remedy = "try a higher --strength" if self.quality_floor is None else "a lower --quality leaves more room"
+            return f"Still recognised by {', '.join(accepted)} ({judges}): {remedy}."
         blind = [name for name, result in self.verifiers.items() if result.clean_score < result.threshold]
         if blind:
             return f"The clean recording is not recognised by {', '.join(blind)} either: enrol from other recordings."

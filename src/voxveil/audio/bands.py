@@ -41,7 +41,7 @@ def band_interpolation(frequencies_hz: Float[Tensor, " freq"], bands: int) -> Fl
     edges = torch.tensor([SPEECH_LOW_HZ, float(frequencies_hz.max())], dtype=frequencies_hz.dtype)
     low_bark, high_bark = hz_to_bark(edges).tolist()
     bark = hz_to_bark(frequencies_hz).clamp_min(low_bark)
-    centres = torch.linspace(low_bark, high_bark, bands, dtype=bark.dtype)
+    centres = torch.linspace(low_bark, high_bark, bands, dtype=bark.dtype, device=bark.device)
     spacing = centres[1] - centres[0]
     weights = (1.0 - (bark[:, None] - centres[None]).abs() / spacing).clamp_min(0.0)
     fade = ((frequencies_hz - SPEECH_LOW_HZ / 2) / (SPEECH_LOW_HZ / 2)).clamp(0.0, 1.0)
@@ -49,7 +49,12 @@ def band_interpolation(frequencies_hz: Float[Tensor, " freq"], bands: int) -> Fl
 
 
 @lru_cache(maxsize=32)
-def _weights(bins: int, sample_rate: int, bands: int, device: torch.device) -> Tensor:
+def band_weights(bins: int, sample_rate: int, bands: int, device: torch.device) -> Float[Tensor, "freq band"]:
+    """:func:`band_interpolation` at the frequencies of a spectrum, 0 … ``sample_rate`` / 2, made once.
+
+    >>> band_weights(257, 16_000, 24, torch.device("cpu")).shape
+    torch.Size([257, 24])
+    """
     return band_interpolation(torch.linspace(0.0, sample_rate / 2, bins), bands).to(device)
 
 
@@ -61,7 +66,7 @@ def band_gain(
     >>> band_gain(torch.full((1, 24), 20.0), 5, 16_000).round().tolist()
     [[1.0, 10.0, 10.0, 10.0, 10.0]]
     """
-    weights = _weights(bins, sample_rate, gains_db.shape[1], gains_db.device).to(gains_db.dtype)
+    weights = band_weights(bins, sample_rate, gains_db.shape[1], gains_db.device).to(gains_db.dtype)
     every_db = weights @ gains_db if gains_db.dim() == 3 else gains_db @ weights.T
     return torch.exp(_NEPER_PER_DB * every_db)
 

@@ -211,6 +211,9 @@ class Levelled:
 class Clipped:
     """A carrier whose output stays within full scale, whatever its budget allows.
 
+    Speech that itself goes beyond, as files of floating point may, keeps its samples there. Where a sample is held, no
+    gradient passes: what a step has pushed out stays at full scale.
+
     >>> from voxveil.perturb.budgets import Linf
     >>> Clipped(Additive(Linf(1.0)))((torch.tensor([[1.0, -0.5]]),), torch.full((1, 2), 0.25)).tolist()
     [[1.0, -0.25]]
@@ -228,5 +231,6 @@ class Clipped:
         return self.carrier.shapes(clean)
 
     def __call__(self, amounts: Parameters, clean: Speech) -> Speech:
-        """The carrier's output, clipped to −1 … 1."""
-        return self.carrier(amounts, clean).clamp(-1.0, 1.0)
+        """The carrier's output, clipped to −1 … 1, or to where the clean sample is."""
+        bound = clean.abs().clamp_min(1.0)
+        return self.carrier(amounts, clean).clamp(-bound, bound)

@@ -152,9 +152,7 @@ class DiffusionDisruption:
         return losses.view(-1, len(adversarial)).mean(0)
 
     def _heard(self, speech: Speech) -> tuple[Utterance, Tensor]:
-        # The fast recurrent layers of CUDA have no gradient outside training.
-        with torch.backends.cudnn.flags(enabled=False):
-            mel, embedding = self.hear(speech)
+        mel, embedding = self.hear(speech)
         return self.network.utterance(mel), embedding
 
     def _known(

@@ -29,9 +29,9 @@ class Descent:
     """Settings of the loop.
 
     ``step_size`` is a share of the budget for ``"sign"`` and Adam's learning rate on the free parameters for
-    ``"adam"``; it falls linearly to ``last_step_size`` of itself, or by equal factors in as many ``stages``. ``bound``
-    is how the budget is held. ``momentum`` is the decay of the running gradient (Adam: β₁). ``start`` is the spread of
-    the random start (0: start from clean).
+    ``"adam"``; it falls linearly towards ``last_step_size`` of itself (one more step would have it), or by equal
+    factors in as many ``stages``. ``bound`` is how the budget is held. ``momentum`` is the decay of the running
+    gradient (Adam: β₁). ``start`` is the spread of the random start (0: start from clean).
     """
 
     steps: int
@@ -153,7 +153,7 @@ def momentum_pgd(steps: int = 40, step_size: float = 0.1, momentum: float = 0.9)
 
 
 def adam(steps: int = 60, step_size: float = 0.2, start: float = 0.0) -> Descent:
-    """Adam on free parameters that a smooth map holds inside the budget; the step size falls to a tenth.
+    """Adam on free parameters that a smooth map holds inside the budget; the step size falls towards a tenth.
 
     >>> adam().bound
     'squash'

@@ -6,7 +6,8 @@ speaker's y and speaker encoders E_k:
 
     minimise over p  Σ_k L(E_k(x′), E_k(y)) − λ · L(E_k(x′), E_k(x)),    x′ = x + ε · tanh(p)
 
-with L the mean squared difference, λ = 0.1, p ~ N(0, 1) at first, Adam with step size 0.1 for 150 steps, and ε = 0.01.
+with L the squared distance (theirs is its mean over the dimensions, which with several encoders would weigh those of
+few dimensions more), λ = 0.1, p ~ N(0, 1) at first, Adam with step size 0.1 for 150 steps, and ε = 0.01.
 They attack one encoder at a time and tune ε for each; here all that are ordered are attacked at once. Their target is
 any speaker of the other sex; here it is who is farthest (:mod:`~voxveil.protectors.target_voice`) unless somebody is
 named. The original, which perturbs mel spectra, is :mod:`~voxveil.protectors.attackvc_mel`.

@@ -35,6 +35,7 @@ from voxveil.perturb.missing_bins import GRID, SAMPLE_RATE, heaviest_bins, witho
 from voxveil.perturb.objectives import EmbeddingDistance, Weighted
 from voxveil.perturb.reverberation import DecayingTail, Reverberation, Tail, reverberated
 from voxveil.perturb.solvers import pgd
+from voxveil.progress import part
 from voxveil.protectors.channels import Channels, mono_mix
 from voxveil.protectors.floored import floored
 from voxveil.protectors.order import Order
@@ -173,8 +174,9 @@ class ClearMask:
         sensitivity, order = torch.stack(found, dim=1).sort(dim=1, descending=True)
         gains = torch.zeros(len(clean), self.effort.bands).to(clean)
         going_on = torch.ones_like(before, dtype=torch.bool)
+        every = torch.cat([self._move(masked[:1], index) for index in range(2 * self.effort.bands)])
         for rank in range(2 * self.effort.bands):
-            moves = torch.stack([self._move(masked[:1], int(index))[0] for index in order[:, rank]])
+            moves = every[order[:, rank]]
             tried = torch.where((moves != 0.0) & (gains == 0.0), moves, gains)
             spent = distortion(self._equaliser((tried,), masked))
             going_on = going_on & (sensitivity[:, rank] > 0.0) & (spent < self.strength.distortion)
@@ -189,13 +191,10 @@ class ClearMask:
         carrier = Reverberation(DecayingTail(self.strength.tail_peak, RT60_S, TAIL_SAMPLES, SAMPLE_RATE), room)
         framings = RandomStart(round(RANDOM_START_S * SAMPLE_RATE), generator)
 
-        def report(done: float) -> None:
-            if progress is not None:
-                progress(STYLE_SHARE + (1.0 - STYLE_SHARE) * done)
-
         heard = Levelled(carrier, SAMPLE_RATE)
+        told = part(progress, STYLE_SHARE, 1.0)
         (change,) = pgd(self.effort.steps)(
-            Expectation(objective, [framings]), heard, coloured, generator, progress=report
+            Expectation(objective, [framings]), heard, coloured, generator, progress=told
         )
         return room + change
 

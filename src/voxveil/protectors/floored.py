@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from voxveil.perturb.quality_floor import largest_share
-from voxveil.protectors.channels import Channels
+from voxveil.protectors.channels import Channels, worst_quality
 from voxveil.protectors.order import Order
 from voxveil.roles import Loss, Progress, Protector, Speech
 
 
 @dataclass(frozen=True)
 class Floored:
-    """x + s · (protected − x), with the largest share s of a clip at which none of its channels falls below ``floor``.
+    """x + s · (protected − x), with the largest share s of a clip at which no channel of it falls below ``floor``.
 
-    ``quality`` judges (clean, protected) [batch, time] → [batch], higher is better. Where even the least share that is
-    tried (1/64) falls below the floor, s is 0: the nearest result that there is, the clean speech.
+    ``quality`` judges (clean, protected) [batch, time] → [batch], higher is better; the mix counts as a channel. Where
+    even the least share that is tried (1/64) falls below the floor, s is 0: the nearest result that there is, the
+    clean speech.
 
     >>> class Louder:
     ...     sample_rate = 16_000
@@ -41,18 +43,13 @@ class Floored:
 
     def __call__(self, speech: Channels, seed: int, progress: Progress | None = None) -> Channels:
         """The protected speech, above the floor."""
-        clips, channels, _ = speech.shape
         change = self.protector(speech, seed, progress) - speech
 
         def shared(share: Tensor) -> Channels:
             return speech + share.to(speech)[:, None, None] * change
 
-        def worst(protected: Channels) -> Loss:
-            judged = self.quality(speech.flatten(0, 1), protected.flatten(0, 1))
-            return judged.view(clips, channels).amin(1)
-
         with torch.no_grad():
-            share = largest_share(shared, worst, self.floor, clips)
+            share = largest_share(shared, partial(worst_quality, self.quality, speech), self.floor, len(speech))
             return shared(share)
 
 

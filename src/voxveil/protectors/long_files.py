@@ -195,14 +195,16 @@ class _Batches:
 
     def _difference(self, batch: list[tuple[int, Samples]]) -> Samples:
         speech = torch.as_tensor(np.stack([w for _, w in batch]), dtype=torch.float32)
-        loudest = speech.flatten(1, 1)[torch.arange(len(batch)), speech.square().mean(-1).argmax(1)]
-        spoken = speech_seconds(loudest, self.job.protector.sample_rate) >= LEAST_SPEECH_S
+        # Not only of the loudest channel: a click in one is louder than speech in another.
+        heard_s = speech_seconds(speech.flatten(0, 1), self.job.protector.sample_rate).view(speech.shape[:2])
+        spoken = (heard_s >= LEAST_SPEECH_S).any(1)
         difference = torch.zeros_like(speech)
         if bool(spoken.any()):
             self.heard = True
             clean = speech[spoken].to(self.job.device)
             protected = self.job.protector(clean, self.job.seed + self.finished, progress=self._report)
             difference[spoken] = (protected - clean).cpu()
+        self._report(1.0)
         return difference.double().numpy()
 
     def _report(self, share: float) -> None:

@@ -33,7 +33,7 @@ class Search:
     ...     return lambda speech: (speech - share).square().mean(-1)
     >>> search = Search(adam(80), Additive(Linf(1.0)), torch.zeros(2, 8), louder, seed=0)
     >>> found = search.first()
-    >>> found = search.again(found, (0.5,), lambda speech: torch.tensor([True, False]))
+    >>> found = search.again(found, (0.5,), lambda amounts: torch.tensor([True, False]))
     >>> [round(loudness, 1) for loudness in search.speech(found).mean(-1).tolist()]
     [1.0, 0.5]
     """
@@ -52,12 +52,12 @@ class Search:
         self,
         amounts: Parameters,
         shares: Sequence[float],
-        good: Callable[[Speech], Bool[Tensor, " batch"]],
+        good: Callable[[Parameters], Bool[Tensor, " batch"]],
         progress: Progress | None = None,
     ) -> Parameters:
         """The amounts, found again for every clip that is not ``good`` yet, with one share after the other."""
         for index, share in enumerate(shares):
-            rest = ~good(self.speech(amounts))
+            rest = ~good(amounts)
             if not bool(rest.any()):
                 break
             told = part(progress, index / len(shares), (index + 1) / len(shares))
@@ -69,13 +69,13 @@ class Search:
         """The clean speech, changed."""
         return self.carrier(amounts, self.clean)
 
-    def above(self, floor: float, amounts: Parameters, quality: Callable[[Speech], Loss]) -> Parameters:
+    def above(self, floor: float, amounts: Parameters, quality: Callable[[Parameters], Loss]) -> Parameters:
         """The largest share of every clip's amounts that keeps the ``quality``."""
 
         def scaled(share: Float[Tensor, " batch"]) -> Parameters:
             return tuple(a * share.to(a.device).view(-1, *([1] * (a.dim() - 1))) for a in amounts)
 
-        return scaled(largest_share(lambda s: self.speech(scaled(s)), quality, floor, clips=self.clean.shape[0]))
+        return scaled(largest_share(scaled, quality, floor, clips=self.clean.shape[0]))
 
     def _found(self, clean: Speech, share: float, progress: Progress | None) -> Parameters:
         generator = torch.Generator().manual_seed(self.seed)

@@ -28,9 +28,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from voxveil.audio.spectrum import Stft
@@ -41,7 +41,7 @@ from voxveil.perturb.objectives import EmbeddingDistance, Insistence, Weighted
 from voxveil.perturb.perceptual import Listener
 from voxveil.perturb.solvers import adam
 from voxveil.progress import part
-from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
+from voxveil.protectors.channels import Channels, mono_mix, on_every_channel, worst_quality
 from voxveil.protectors.order import Order
 from voxveil.protectors.search import Search
 from voxveil.protectors.target_voice import check_target
@@ -147,9 +147,12 @@ class Veil:
             check_target(self.victims, clean, self.target)
         search = self._search(clean, seed)
         amounts = search.first(part(progress, 0.0, 0.6))
-        refused = partial(all_refuse, self.victims, clean)
+
+        def refused(found: Parameters) -> Bool[Tensor, " batch"]:
+            return all_refuse(self.victims, clean, search.speech(found))
+
         amounts = search.again(amounts, MORE_DISTURBANCES, refused, part(progress, 0.6, 0.8))
-        amounts = self._within_floor(search, amounts, part(progress, 0.8, 1.0))
+        amounts = self._within_floor(search, amounts, speech, part(progress, 0.8, 1.0))
         return on_every_channel(search.carrier, amounts, speech)
 
     def _search(self, clean: Speech, seed: int) -> Search:
@@ -159,8 +162,10 @@ class Veil:
 
         return Search(adam(self.steps, STEP_SIZE), self.carrier(), clean, objective, seed)
 
-    def _within_floor(self, search: Search, amounts: Parameters, progress: Progress | None) -> Parameters:
-        """The strongest of a few solutions that keeps the floor, for every clip.
+    def _within_floor(
+        self, search: Search, amounts: Parameters, speech: Channels, progress: Progress | None
+    ) -> Parameters:
+        """The strongest of a few solutions that keeps the floor, for every clip, its channels and their mix.
 
         Allowing less disturbance costs less strength than scaling down, so that comes first; scaling is what makes the
         floor certain.
@@ -168,8 +173,11 @@ class Veil:
         floor, judge = self.quality_floor, self.quality
         if floor is None or judge is None:
             return amounts
-        quality = partial(judge, search.clean)
-        amounts = search.again(amounts, LESS_DISTURBANCES, lambda x: quality(x) >= floor, progress)
+
+        def quality(found: Parameters) -> Loss:
+            return worst_quality(judge, speech, on_every_channel(search.carrier, found, speech))
+
+        amounts = search.again(amounts, LESS_DISTURBANCES, lambda found: quality(found) >= floor, progress)
         return search.above(floor, amounts, quality)
 
     def carrier(self) -> Carrier:

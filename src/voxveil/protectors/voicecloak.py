@@ -35,7 +35,7 @@ from voxveil.perturb.diffusion_objectives import DiffusionDisruption, Hearing, e
 from voxveil.perturb.objectives import EmbeddingDistance, Weighted
 from voxveil.perturb.solvers import pgd
 from voxveil.progress import part
-from voxveil.protectors.channels import Channels, mono_mix
+from voxveil.protectors.channels import Channels, mono_mix, on_every_channel
 from voxveil.protectors.floored import floored
 from voxveil.protectors.order import Order
 from voxveil.protectors.target_voice import check_target
@@ -133,6 +133,10 @@ class VoiceCloak:
             raise ValueError("the identity needs at least one verifier, their embedders differentiable and at 16 kHz")
         if not any(asdict(self.weights).values()):
             raise VoxveilError("VoiceCloak without any of its losses does nothing; leave it one.")
+        if self.sampler_steps < SAMPLER_STEPS:
+            raise ValueError(
+                f"of a sampler the first {SAMPLER_STEPS} steps count, and this one has {self.sampler_steps}"
+            )
 
     def __call__(self, speech: Channels, seed: int, progress: Progress | None = None) -> Channels:
         """The protected speech: found on the mono mix of each clip, added to all of its channels.
@@ -158,8 +162,8 @@ class VoiceCloak:
         # With the published 50 steps each is a fiftieth of the budget, as published; fewer can spend it all as well.
         solver = pgd(self.steps, 1.0 / self.steps, start=1.0 / self.steps)
         objective = self.objective(clean, generator)
-        (delta,) = solver(objective, Additive(Linf(self.epsilon)), clean, generator, progress=progress)
-        return speech + delta[:, None]
+        carrier = Additive(Linf(self.epsilon))
+        return on_every_channel(carrier, solver(objective, carrier, clean, generator, progress=progress), speech)
 
     def objective(self, clean: Speech, generator: torch.Generator) -> Objective:
         """What is minimised for this batch of clean speech; only losses that count are in it."""

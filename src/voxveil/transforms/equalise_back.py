@@ -7,12 +7,13 @@ is left of a static equaliser then is what people differ in themselves.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from voxveil.audio.bands import band_interpolation, equalised
+from voxveil.audio.bands import band_weights, equalised
 from voxveil.audio.spectrum import Stft, power
 from voxveil.roles import Speech
 
@@ -42,9 +43,14 @@ class EqualiseBack:
 
     def __call__(self, speech: Speech) -> Speech:
         """The equalised speech; its loudness is left to the gains, whose mean is 0 dB."""
-        wanted_db = torch.tensor(AVERAGE_DB).to(speech)
-        gains_db = (wanted_db - band_levels_db(speech, self.sample_rate)).clamp(-RANGE_DB, RANGE_DB)
+        missing_db = _average_db(speech.device).to(speech) - band_levels_db(speech, self.sample_rate)
+        gains_db = missing_db.clamp(-RANGE_DB, RANGE_DB)
         return equalised(speech, gains_db, self.sample_rate)
+
+
+@lru_cache(maxsize=8)
+def _average_db(device: torch.device) -> Tensor:
+    return torch.tensor(AVERAGE_DB, device=device)
 
 
 def band_levels_db(speech: Speech, sample_rate: int) -> Float[Tensor, "batch band"]:
@@ -54,6 +60,6 @@ def band_levels_db(speech: Speech, sample_rate: int) -> Float[Tensor, "batch ban
     torch.Size([2, 24])
     """
     stft = Stft()
-    weights = band_interpolation(stft.frequencies_hz(sample_rate).to(speech), 24)
+    weights = band_weights(stft.n_fft // 2 + 1, sample_rate, 24, speech.device).to(speech)
     levels_db = 10.0 * torch.log10((power(stft(speech)).mean(-1) @ weights).clamp_min(1e-12))
     return levels_db - levels_db.mean(1, keepdim=True)

@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from voxveil.models.recurrent import through
+
 KERNEL = 5
 CROP_FRAMES = 128
 
@@ -49,8 +51,8 @@ class Encoder(nn.Module):
         frames = torch.cat([mel, speaker[:, :, None].expand(-1, -1, mel.shape[2])], dim=1)
         for layer in self.convolutions:
             frames = torch.relu(layer(frames))
-        heard, _ = self.lstm(frames.mT)
-        forward, backward = heard.unflatten(1, (-1, self.down_sampling)).chunk(2, dim=3)
+        heard, _ = through(self.lstm, frames.mT)
+        forward, backward = heard.reshape(len(heard), -1, self.down_sampling, heard.shape[2]).chunk(2, dim=3)
         return torch.cat([forward[:, :, -1], backward[:, :, 0]], dim=2)
 
 
@@ -71,10 +73,10 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Float[Tensor, "batch frame dim"]) -> Float[Tensor, "batch mel frame"]:
         """The mel spectrum before the postnet."""
-        frames = self.lstm1(codes)[0].mT
+        frames = through(self.lstm1, codes)[0].mT
         for layer in self.convolutions:
             frames = torch.relu(layer(frames))
-        return self.linear_projection(self.lstm2(frames.mT)[0]).mT
+        return self.linear_projection(through(self.lstm2, frames.mT)[0]).mT
 
 
 class Postnet(nn.Module):
@@ -166,7 +168,7 @@ class SpeakerEncoder(nn.Module):
 
     def forward(self, mel: Float[Tensor, "batch mel frame"]) -> Float[Tensor, "batch dim"]:
         """The network itself, on one crop of each clip."""
-        _, (hidden, _) = self.lstm(mel.mT)
+        _, hidden = through(self.lstm, mel.mT)
         return F.normalize(self.embedding(hidden[-1]), dim=1)
 
     def speaker(self, mel: Float[Tensor, "batch mel frame"]) -> Float[Tensor, "batch dim"]:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from voxveil.audio.levels import rms
 from voxveil.audio.mel import MelSpectrogram
 from voxveil.audio.spectrum import Stft
+from voxveil.models.recurrent import through
 from voxveil.roles import Speech
 
 WINDOW_FRAMES = 160
@@ -72,7 +73,7 @@ class GE2E(nn.Module):
 
     def embed_windows(self, mels: Float[Tensor, "window 160 40"]) -> Float[Tensor, "window 256"]:
         """The network itself: mel windows → unit vectors."""
-        _, (hidden, _) = self.lstm(mels)
+        _, hidden = through(self.lstm, mels)
         return F.normalize(torch.relu(self.linear(hidden[-1])), dim=-1)
 
     def coarse(self) -> GE2E:
